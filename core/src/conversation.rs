@@ -1,0 +1,358 @@
+//! Conversations: what a customer and the desk see of a support case.
+
+use serde_json::json;
+
+use crate::audit::{self, Actor};
+use crate::clock::Timestamp;
+use crate::db::types::words;
+use crate::db::{self, Work};
+use crate::error::{Error, Result};
+use crate::id::{AccountId, ConversationId, IdentityId, MessageId};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::outbox;
+use crate::page::{Cursor, Page, PageAsk};
+use crate::session::SignedIn;
+
+words! {
+    pub enum Channel {
+        Email = "email",
+        Messenger = "messenger",
+        Twitter = "twitter",
+        Facebook = "facebook",
+        Phone = "phone",
+        External = "external",
+        /// Started by a signed-in customer.
+        Web = "web",
+    }
+}
+
+words! {
+    pub enum Status {
+        Open = "open",
+        /// The desk waits for the customer.
+        Pending = "pending",
+        /// Done; a reply opens it again.
+        Solved = "solved",
+        /// Done for good; a reply begins a follow-up.
+        Closed = "closed",
+    }
+}
+
+words! {
+    pub enum Author {
+        Requester = "requester",
+        Agent = "agent",
+        /// Somebody who wrote into another's conversation.
+        Stranger = "stranger",
+    }
+}
+
+words! {
+    pub enum Visibility {
+        Shown = "shown",
+        /// Kept from the requester until the desk releases it.
+        Held = "held",
+        /// A note among agents; it never leaves the desk.
+        Internal = "internal",
+    }
+}
+
+/// A conversation as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    pub id: ConversationId,
+    pub account_id: AccountId,
+    pub requester_id: Option<IdentityId>,
+    pub started_by: Option<AccountId>,
+    pub channel: Channel,
+    pub source: Option<String>,
+    pub external_id: Option<String>,
+    pub follow_up_of: Option<ConversationId>,
+    pub subject: String,
+    pub status: Status,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// The instant of the latest message its requester may see; none where there is none yet.
+    pub shown_at: Option<Timestamp>,
+}
+
+/// A message as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub id: MessageId,
+    pub conversation_id: ConversationId,
+    pub author: Author,
+    pub visibility: Visibility,
+    pub author_account_id: Option<AccountId>,
+    pub author_identity_id: Option<IdentityId>,
+    pub author_name: Option<String>,
+    pub body_text: String,
+    /// As it was pushed; whoever shows it must have it sanitised first.
+    pub body_html: Option<String>,
+    /// The desk's DMARC verdict on the mail.
+    pub dmarc: Option<String>,
+    pub attachments: serde_json::Value,
+    pub sent_at: Timestamp,
+    pub created_at: Timestamp,
+}
+
+/// A row of the customer's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    pub conversation: Conversation,
+    pub unread_count: u32,
+}
+
+/// What the customer's list is narrowed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub channel: Option<Channel>,
+    /// Words of the subject or of a message.
+    pub text: Option<String>,
+    pub unread: bool,
+}
+
+const LONGEST_SUBJECT: usize = 255;
+const LONGEST_BODY: usize = 60_000;
+
+/// Checks what somebody wrote.
+pub fn check_text(pointer: &str, text: &str, longest: usize) -> Result<()> {
+    if text.trim().is_empty() {
+        return Err(Error::invalid(pointer, "required", "Write something."));
+    }
+    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().any(odd) {
+        return Err(Error::invalid(pointer, "control_characters", "Leave out control characters."));
+    }
+    if text.chars().count() > longest {
+        return Err(Error::invalid(pointer, "too_long", format!("Use at most {longest} characters.")));
+    }
+    Ok(())
+}
+
+/// The customer's conversations, latest first.
+pub fn list(work: &mut Work<'_>, who: &SignedIn, filter: &Filter, ask: PageAsk) -> Result<Page<Overview>> {
+    let rows = db::conversations::list_shown(work, who.account.id, filter, ask)?;
+    let page = ask.page(rows, |row| Cursor { at: row.shown_at.unwrap_or(row.updated_at), id: row.id.0 });
+    let ids: Vec<ConversationId> = page.items.iter().map(|row| row.id).collect();
+    let unread = db::messages::count_unread(work, who.account.id, &ids)?;
+    let count = |id| unread.iter().find(|(with, _)| *with == id).map_or(0, |(_, count)| *count);
+    Ok(page.map(|conversation| Overview { unread_count: count(conversation.id), conversation }))
+}
+
+/// One of the customer's conversations; another's is as absent as one that never was.
+pub fn get(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Overview> {
+    let conversation = visible(work, who, id)?;
+    let unread = db::messages::count_unread(work, who.account.id, &[id])?;
+    Ok(Overview { conversation, unread_count: unread.first().map_or(0, |(_, count)| *count) })
+}
+
+/// I4, in one place: whose a conversation is.
+fn visible(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Conversation> {
+    db::conversations::find(work, id)?
+        .filter(|conversation| conversation.account_id == who.account.id && conversation.shown_at.is_some())
+        .ok_or(Error::NotFound("conversation"))
+}
+
+/// The messages a customer may see of a conversation, oldest first.
+pub fn list_messages(
+    work: &mut Work<'_>,
+    who: &SignedIn,
+    id: ConversationId,
+    ask: PageAsk,
+) -> Result<Page<Message>> {
+    visible(work, who, id)?;
+    let rows = db::messages::list(work, id, Some(Visibility::Shown), ask)?;
+    Ok(ask.page(rows, |row| Cursor { at: row.sent_at, id: row.id.0 }))
+}
+
+/// A conversation a customer starts.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub subject: String,
+    pub body_text: String,
+}
+
+/// Starts a conversation; the desk hears of it by an event and by polling.
+pub fn start(
+    work: &mut Work<'_>,
+    who: &SignedIn,
+    start: &Start,
+    key: Option<&IdempotencyKey>,
+) -> Result<Conversation> {
+    check_text("/subject", &start.subject, LONGEST_SUBJECT)?;
+    check_text("/message/body_text", &start.body_text, LONGEST_BODY)?;
+    let id: ConversationId = idempotency::once(work, key, |work| {
+        let id = insert_started(work, who, &start.subject, None)?;
+        say(work, who, id, &start.body_text)?;
+        Ok(id.0)
+    })?;
+    db::conversations::get(work, id)
+}
+
+fn insert_started(
+    work: &mut Work<'_>,
+    who: &SignedIn,
+    subject: &str,
+    follow_up_of: Option<ConversationId>,
+) -> Result<ConversationId> {
+    let now = work.now();
+    let conversation = Conversation {
+        id: work.new_id(),
+        account_id: who.account.id,
+        requester_id: None,
+        started_by: Some(who.account.id),
+        channel: Channel::Web,
+        source: None,
+        external_id: None,
+        follow_up_of,
+        subject: subject.to_owned(),
+        status: Status::Open,
+        created_at: now,
+        updated_at: now,
+        shown_at: Some(now),
+    };
+    db::conversations::insert(work, &conversation)?;
+    let detail = json!({ "conversation_id": conversation.id });
+    let actor = Actor::Account(who.account.id);
+    audit::record(work, "conversation.started", actor, Some(who.account.id), &detail)?;
+    outbox::post_event(work, "conversation.started", who.account.id, &detail)?;
+    Ok(conversation.id)
+}
+
+/// Adds what the owner wrote, and tells the desk.
+fn say(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, body_text: &str) -> Result<MessageId> {
+    let now = work.now();
+    let message = Message {
+        id: work.new_id(),
+        conversation_id: id,
+        author: Author::Requester,
+        visibility: Visibility::Shown,
+        author_account_id: Some(who.account.id),
+        author_identity_id: None,
+        author_name: who.account.full_name.clone(),
+        body_text: body_text.to_owned(),
+        body_html: None,
+        dmarc: None,
+        attachments: json!([]),
+        sent_at: now,
+        created_at: now,
+    };
+    db::messages::insert(work, &message)?;
+    db::conversations::touch(work, id, Some(now), None)?;
+    db::read_marks::put(work, who.account.id, id, now)?;
+    let detail = json!({ "conversation_id": id, "message_id": message.id });
+    let actor = Actor::Account(who.account.id);
+    audit::record(work, "message.created", actor, Some(who.account.id), &detail)?;
+    outbox::post_event(work, "message.created", who.account.id, &detail)?;
+    Ok(message.id)
+}
+
+/// Answers in a conversation. A solved one opens again; of a closed one it makes a follow-up, in which the
+/// message then is.
+pub fn reply(
+    work: &mut Work<'_>,
+    who: &SignedIn,
+    id: ConversationId,
+    body_text: &str,
+    key: Option<&IdempotencyKey>,
+) -> Result<Message> {
+    check_text("/body_text", body_text, LONGEST_BODY)?;
+    let message: MessageId = idempotency::once(work, key, |work| {
+        let conversation = visible(work, who, id)?;
+        let into = match conversation.status {
+            Status::Closed => insert_started(work, who, &conversation.subject, Some(id))?,
+            Status::Solved | Status::Pending => {
+                db::conversations::touch(work, id, None, Some(Status::Open))?;
+                id
+            }
+            Status::Open => id,
+        };
+        Ok(say(work, who, into, body_text)?.0)
+    })?;
+    db::messages::get(work, message)
+}
+
+/// Marks everything up to now as read.
+pub fn mark_read(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<()> {
+    visible(work, who, id)?;
+    let now = work.now();
+    db::read_marks::put(work, who.account.id, id, now)
+}
+
+/// Closes or reopens, as the owner wishes. Doing what is done already is no error.
+pub fn set_status(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, status: Status) -> Result<Overview> {
+    let before = visible(work, who, id)?;
+    let already = match status {
+        Status::Open => matches!(before.status, Status::Open | Status::Pending),
+        other => before.status == other,
+    };
+    if !already {
+        db::conversations::touch(work, id, None, Some(status))?;
+        let detail = json!({ "conversation_id": id, "status": status });
+        let actor = Actor::Account(who.account.id);
+        audit::record(work, "conversation.status_changed", actor, Some(who.account.id), &detail)?;
+        outbox::post_event(work, "conversation.status_changed", who.account.id, &detail)?;
+    }
+    get(work, who, id)
+}
+
+/// The desk's list: everything changed since, oldest change first.
+pub fn list_for_desk(work: &mut Work<'_>, since: Option<Timestamp>, ask: PageAsk) -> Result<Page<Conversation>> {
+    let rows = db::conversations::list_updated(work, since, ask)?;
+    Ok(ask.page(rows, |row| Cursor { at: row.updated_at, id: row.id.0 }))
+}
+
+pub fn get_for_desk(work: &mut Work<'_>, id: ConversationId) -> Result<Conversation> {
+    db::conversations::find(work, id)?.ok_or(Error::NotFound("conversation"))
+}
+
+/// All messages of a conversation, notes and held ones included.
+pub fn list_messages_for_desk(work: &mut Work<'_>, id: ConversationId, ask: PageAsk) -> Result<Page<Message>> {
+    get_for_desk(work, id)?;
+    let rows = db::messages::list(work, id, None, ask)?;
+    Ok(ask.page(rows, |row| Cursor { at: row.sent_at, id: row.id.0 }))
+}
+
+/// HTML that somebody else wrote, with everything that acts or loads taken out (HD-04).
+#[must_use]
+pub fn sanitised(html: &str) -> String {
+    ammonia::Builder::default()
+        .rm_tags(["img"])
+        .url_relative(ammonia::UrlRelative::Deny)
+        .link_rel(Some("noopener noreferrer nofollow"))
+        .clean(html)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hd_04_html_neither_acts_nor_loads() {
+        for wrong in [
+            "<img src=x onerror=alert(1)>",
+            "<svg onload=alert(1)><script>alert(1)</script></svg>",
+            "<a href=\"javascript:alert(1)\">x</a>",
+            "<iframe src=//evil.example></iframe>",
+            "<p style=\"background:url(//evil.example)\" onclick=x()>x</p>",
+            "<form action=//evil.example><input></form>",
+        ] {
+            let clean = sanitised(wrong);
+            for sign in ["onerror", "onload", "onclick", "script", "iframe", "evil", "style", "form"] {
+                assert!(!clean.contains(sign), "{wrong} became {clean}");
+            }
+        }
+        assert_eq!(sanitised("<p>My <b>printer</b></p>"), "<p>My <b>printer</b></p>");
+    }
+
+    #[test]
+    fn text_is_checked() {
+        assert!(check_text("/x", "Grüße\n\tAda", 20).is_ok());
+        for wrong in ["", " \n", "a\0b", "\u{1b}[31m", "123456789012345678901"] {
+            assert!(check_text("/x", wrong, 20).is_err(), "{wrong:?}");
+        }
+    }
+}

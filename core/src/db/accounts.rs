@@ -1,0 +1,196 @@
+//! Queries on `accounts`.
+
+use diesel::prelude::*;
+use serde_json::json;
+
+use super::schema::{accounts, identities};
+use super::types::Json;
+use super::work::Work;
+use crate::account::{Account, AccountState, Role};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::id::AccountId;
+
+/// An account's columns, in the order of [`Row`].
+pub(super) type Columns = (
+    accounts::id,
+    accounts::state,
+    accounts::role,
+    accounts::security_epoch,
+    accounts::version,
+    accounts::full_name,
+    accounts::locale,
+    accounts::time_zone,
+    accounts::phone,
+    accounts::avatar_url,
+    accounts::created_at,
+    accounts::updated_at,
+    accounts::claimed_at,
+);
+pub(super) const COLUMNS: Columns = (
+    accounts::id,
+    accounts::state,
+    accounts::role,
+    accounts::security_epoch,
+    accounts::version,
+    accounts::full_name,
+    accounts::locale,
+    accounts::time_zone,
+    accounts::phone,
+    accounts::avatar_url,
+    accounts::created_at,
+    accounts::updated_at,
+    accounts::claimed_at,
+);
+
+#[derive(Queryable)]
+pub(super) struct Row {
+    id: AccountId,
+    state: AccountState,
+    role: Role,
+    security_epoch: i64,
+    version: i64,
+    full_name: Option<String>,
+    locale: Option<String>,
+    time_zone: Option<String>,
+    phone: Option<String>,
+    avatar_url: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    claimed_at: Option<Timestamp>,
+}
+
+impl Row {
+    pub(super) fn with_email(self, primary_email: Option<String>) -> Account {
+        Account {
+            id: self.id,
+            state: self.state,
+            role: self.role,
+            security_epoch: self.security_epoch,
+            version: self.version,
+            full_name: self.full_name,
+            locale: self.locale,
+            time_zone: self.time_zone,
+            phone: self.phone,
+            avatar_url: self.avatar_url,
+            primary_email,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            claimed_at: self.claimed_at,
+        }
+    }
+}
+
+pub fn find(work: &mut Work<'_>, id: AccountId) -> Result<Option<Account>> {
+    let found = accounts::table
+        .left_join(identities::table.on(identities::account_id.eq(accounts::id).and(identities::is_primary.eq(true))))
+        .filter(accounts::id.eq(id))
+        .select((COLUMNS, identities::subject.nullable()))
+        .get_result::<(Row, Option<String>)>(work.conn)
+        .optional()?;
+    Ok(found.map(|(row, email)| row.with_email(email)))
+}
+
+pub fn get(work: &mut Work<'_>, id: AccountId) -> Result<Account> {
+    find(work, id)?.ok_or_else(|| Error::Broken(format!("account {id} is gone")))
+}
+
+/// A person seen in traffic.
+pub fn insert_unclaimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<AccountId> {
+    insert(work, AccountState::Unclaimed, full_name)
+}
+
+/// A person who comes with a proof.
+pub fn insert_claimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<AccountId> {
+    insert(work, AccountState::Claimed, full_name)
+}
+
+fn insert(work: &mut Work<'_>, state: AccountState, full_name: Option<&str>) -> Result<AccountId> {
+    let (id, now) = (work.new_id::<AccountId>(), work.now());
+    diesel::insert_into(accounts::table)
+        .values((
+            accounts::id.eq(id),
+            accounts::state.eq(state),
+            accounts::role.eq(Role::Customer),
+            accounts::security_epoch.eq(1_i64),
+            accounts::version.eq(1_i64),
+            accounts::full_name.eq(full_name),
+            accounts::custom.eq(Json(json!({}))),
+            accounts::notifications.eq(Json(json!({}))),
+            accounts::created_at.eq(now),
+            accounts::updated_at.eq(now),
+            accounts::claimed_at.eq((state == AccountState::Claimed).then_some(now)),
+        ))
+        .execute(work.conn)?;
+    Ok(id)
+}
+
+/// An unclaimed account becomes its owner's.
+pub fn claim(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    let now = work.now();
+    let claimed = diesel::update(accounts::table)
+        .filter(accounts::id.eq(id).and(accounts::state.eq(AccountState::Unclaimed)))
+        .set((
+            accounts::state.eq(AccountState::Claimed),
+            accounts::claimed_at.eq(now),
+            accounts::updated_at.eq(now),
+            accounts::version.eq(accounts::version + 1),
+        ))
+        .execute(work.conn)?;
+    if claimed == 1 { Ok(()) } else { Err(Error::Broken(format!("account {id} was not unclaimed"))) }
+}
+
+pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    let now = work.now();
+    diesel::update(accounts::table)
+        .filter(accounts::id.eq(id))
+        .set((accounts::security_epoch.eq(accounts::security_epoch + 1), accounts::updated_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Sets a name that was given; a locale only where there is none.
+pub fn fill_profile(work: &mut Work<'_>, id: AccountId, full_name: Option<&str>, locale: Option<&str>) -> Result<()> {
+    if let Some(name) = full_name {
+        let target = accounts::table.filter(accounts::id.eq(id));
+        diesel::update(target).set(accounts::full_name.eq(name)).execute(work.conn)?;
+    }
+    if let Some(locale) = locale {
+        let target = accounts::table.filter(accounts::id.eq(id).and(accounts::locale.is_null()));
+        diesel::update(target).set(accounts::locale.eq(locale)).execute(work.conn)?;
+    }
+    Ok(())
+}
+
+pub fn set_role(work: &mut Work<'_>, id: AccountId, role: Role) -> Result<()> {
+    let now = work.now();
+    diesel::update(accounts::table)
+        .filter(accounts::id.eq(id))
+        .set((accounts::role.eq(role), accounts::updated_at.eq(now), accounts::version.eq(accounts::version + 1)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Stores the fields an owner may change.
+pub fn update_profile(work: &mut Work<'_>, account: &Account) -> Result<()> {
+    let now = work.now();
+    diesel::update(accounts::table)
+        .filter(accounts::id.eq(account.id))
+        .set((
+            accounts::full_name.eq(&account.full_name),
+            accounts::locale.eq(&account.locale),
+            accounts::time_zone.eq(&account.time_zone),
+            accounts::phone.eq(&account.phone),
+            accounts::avatar_url.eq(&account.avatar_url),
+            accounts::updated_at.eq(now),
+            accounts::version.eq(accounts::version + 1),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Whether anybody is an admin yet.
+pub fn has_admin(work: &mut Work<'_>) -> Result<bool> {
+    let admins = accounts::table.filter(accounts::role.eq(Role::Admin));
+    Ok(diesel::select(diesel::dsl::exists(admins)).get_result(work.conn)?)
+}

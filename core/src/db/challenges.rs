@@ -1,0 +1,186 @@
+//! Queries on `challenges`.
+
+use diesel::prelude::*;
+
+use super::schema::challenges;
+use super::types::Json;
+use super::work::Work;
+use crate::challenge::{Challenge, ChallengeDetail, ChallengePurpose, ChallengeState};
+use crate::clock::Timestamp;
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::id::{AccountId, ChallengeId};
+
+type Columns = (
+    challenges::id,
+    challenges::purpose,
+    challenges::address,
+    challenges::state,
+    challenges::account_id,
+    challenges::epoch,
+    challenges::code_mac,
+    challenges::code_tries,
+    challenges::code_expires_at,
+    challenges::expires_at,
+    challenges::detail,
+);
+const COLUMNS: Columns = (
+    challenges::id,
+    challenges::purpose,
+    challenges::address,
+    challenges::state,
+    challenges::account_id,
+    challenges::epoch,
+    challenges::code_mac,
+    challenges::code_tries,
+    challenges::code_expires_at,
+    challenges::expires_at,
+    challenges::detail,
+);
+
+#[derive(Queryable)]
+struct Row {
+    id: ChallengeId,
+    purpose: ChallengePurpose,
+    address: String,
+    state: ChallengeState,
+    account_id: Option<AccountId>,
+    epoch: Option<i64>,
+    code_mac: Vec<u8>,
+    code_tries: i64,
+    code_expires_at: Timestamp,
+    expires_at: Timestamp,
+    detail: Json,
+}
+
+impl TryFrom<Row> for Challenge {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            purpose: row.purpose,
+            address: EmailAddress::stored(&row.address)?,
+            state: row.state,
+            account_id: row.account_id,
+            epoch: row.epoch,
+            code_mac: row.code_mac,
+            code_tries: row.code_tries,
+            code_expires_at: row.code_expires_at,
+            expires_at: row.expires_at,
+            detail: row.detail.read()?,
+        })
+    }
+}
+
+pub struct NewChallenge<'a> {
+    pub id: ChallengeId,
+    pub purpose: ChallengePurpose,
+    pub address: &'a EmailAddress,
+    pub account: Option<(AccountId, i64)>,
+    pub token_hash: Option<[u8; 32]>,
+    pub code_mac: [u8; 32],
+    pub code_expires_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub detail: &'a ChallengeDetail,
+}
+
+pub fn insert(work: &mut Work<'_>, new: &NewChallenge<'_>) -> Result<()> {
+    let now = work.now();
+    diesel::insert_into(challenges::table)
+        .values((
+            challenges::id.eq(new.id),
+            challenges::purpose.eq(new.purpose),
+            challenges::address.eq(new.address.as_str()),
+            challenges::state.eq(ChallengeState::Live),
+            challenges::account_id.eq(new.account.map(|(id, _)| id)),
+            challenges::epoch.eq(new.account.map(|(_, epoch)| epoch)),
+            challenges::token_hash.eq(new.token_hash.as_ref().map(<[u8; 32]>::as_slice)),
+            challenges::code_mac.eq(new.code_mac.as_slice()),
+            challenges::code_tries.eq(0_i64),
+            challenges::code_expires_at.eq(new.code_expires_at),
+            challenges::expires_at.eq(new.expires_at),
+            challenges::detail.eq(Json::of(new.detail)?),
+            challenges::created_at.eq(now),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+pub fn find_by_token(work: &mut Work<'_>, hash: &[u8; 32]) -> Result<Option<Challenge>> {
+    let found = challenges::table
+        .filter(challenges::token_hash.eq(hash.as_slice()))
+        .select(COLUMNS)
+        .get_result::<Row>(work.conn)
+        .optional()?;
+    found.map(Challenge::try_from).transpose()
+}
+
+pub fn get(work: &mut Work<'_>, id: ChallengeId) -> Result<Challenge> {
+    let found = challenges::table.filter(challenges::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
+    found.ok_or_else(|| Error::Broken(format!("challenge {id} is gone")))?.try_into()
+}
+
+/// The live challenges of an address, the youngest first.
+pub fn list_live(work: &mut Work<'_>, address: &EmailAddress) -> Result<Vec<Challenge>> {
+    let rows = challenges::table
+        .filter(challenges::address.eq(address.as_str()).and(challenges::state.eq(ChallengeState::Live)))
+        .order(challenges::id.desc())
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    rows.into_iter().map(Challenge::try_from).collect()
+}
+
+pub fn count_try(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
+    diesel::update(challenges::table.filter(challenges::id.eq_any(ids)))
+        .set(challenges::code_tries.eq(challenges::code_tries + 1))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Spends a live challenge; `false` where somebody was faster or it is too old.
+pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
+    let now = work.now();
+    let live = challenges::id
+        .eq(id)
+        .and(challenges::state.eq(ChallengeState::Live))
+        .and(challenges::expires_at.gt(now));
+    let spent = diesel::update(challenges::table.filter(live))
+        .set((challenges::state.eq(ChallengeState::Spent), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(spent == 1)
+}
+
+/// Voids every live challenge of an account and of an address.
+pub fn void_all(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Result<()> {
+    let now = work.now();
+    let theirs = challenges::account_id.eq(account).assume_not_null().or(challenges::address.eq(address.as_str()));
+    diesel::update(challenges::table.filter(challenges::state.eq(ChallengeState::Live).and(theirs)))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Voids what was mailed before for the same address and purpose, now that the newer one is on its way.
+pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
+    let newer = get(work, than)?;
+    let now = work.now();
+    let older = challenges::address
+        .eq(newer.address.as_str())
+        .and(challenges::purpose.eq(newer.purpose))
+        .and(challenges::state.eq(ChallengeState::Live))
+        .and(challenges::id.lt(than));
+    diesel::update(challenges::table.filter(older))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Deletes what ended or ran out before an instant, at most so many rows.
+pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Result<usize> {
+    let old = diesel::alias!(challenges as old);
+    let ids = old
+        .filter(old.field(challenges::expires_at).lt(before))
+        .select(old.field(challenges::id))
+        .limit(at_most);
+    Ok(diesel::delete(challenges::table.filter(challenges::id.eq_any(ids))).execute(work.conn)?)
+}

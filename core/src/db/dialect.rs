@@ -1,0 +1,162 @@
+//! The few queries that the two databases must be told in their own words, or that diesel would not keep prepared.
+
+use diesel::backend::Backend;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Bool, HasSqlType, Text};
+use diesel::sqlite::Sqlite;
+
+use super::conn::Both;
+use super::schema::outbox;
+use super::types::{Moment, Uid};
+use super::work::Work;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::id::{OutboxId, SessionId};
+
+/// Rotates a session's refresh token where counter, lifetimes, epoch, account and settings are as expected.
+/// Diesel never keeps an `UPDATE` prepared; this one is on the hottest writing road.
+#[derive(Debug, Clone, QueryId)]
+pub(super) struct RotateSession {
+    pub id: SessionId,
+    pub counter: i64,
+    pub now: Timestamp,
+    pub idle_since: Timestamp,
+    pub created_since: Timestamp,
+    pub settings_version: i64,
+}
+
+impl Query for RotateSession {
+    type SqlType = Uid;
+}
+
+impl RotateSession {
+    fn walk<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<Uid> + HasSqlType<Moment> + HasSqlType<BigInt>,
+        SessionId: ToSql<Uid, DB>,
+        Timestamp: ToSql<Moment, DB>,
+        i64: ToSql<BigInt, DB>,
+    {
+        out.push_sql("UPDATE sessions SET counter = counter + 1, rotated_at = ");
+        out.push_bind_param::<Moment, _>(&self.now)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Uid, _>(&self.id)?;
+        out.push_sql(" AND counter = ");
+        out.push_bind_param::<BigInt, _>(&self.counter)?;
+        out.push_sql(" AND ended_at IS NULL AND rotated_at > ");
+        out.push_bind_param::<Moment, _>(&self.idle_since)?;
+        out.push_sql(" AND created_at > ");
+        out.push_bind_param::<Moment, _>(&self.created_since)?;
+        out.push_sql(
+            " AND epoch = (SELECT security_epoch FROM accounts \
+             WHERE accounts.id = sessions.account_id AND accounts.state = 'claimed') \
+             AND (SELECT version FROM settings) = ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.settings_version)?;
+        out.push_sql(" RETURNING id");
+        Ok(())
+    }
+
+    /// Whether it was rotated.
+    pub fn run(&self, work: &mut Work<'_>) -> Result<bool> {
+        Ok(Both(self.clone()).get_result::<SessionId>(work.conn).optional()?.is_some())
+    }
+}
+
+impl QueryFragment<Pg> for RotateSession {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out)
+    }
+}
+
+impl QueryFragment<Sqlite> for RotateSession {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out)
+    }
+}
+
+/// A select whose rows are ours until the transaction ends; rows that are another's are passed over.
+/// `SQLite` has one writer and nothing to lock.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct SkipLocked<T>(T);
+
+impl<T: Query> Query for SkipLocked<T> {
+    type SqlType = T::SqlType;
+}
+
+impl<T: QueryFragment<Pg>> QueryFragment<Pg> for SkipLocked<T> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(" FOR UPDATE SKIP LOCKED");
+        Ok(())
+    }
+}
+
+impl<T: QueryFragment<Sqlite>> QueryFragment<Sqlite> for SkipLocked<T> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+}
+
+/// The waiting mail that has been due longest.
+pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<(OutboxId, Vec<u8>, i64, Timestamp)>> {
+    let due = outbox::table
+        .filter(outbox::state.eq("waiting").and(outbox::kind.eq("mail")))
+        .filter(outbox::due_at.le(now).and(outbox::sealed_payload.is_not_null()))
+        .order(outbox::due_at)
+        .select((outbox::id, outbox::sealed_payload.assume_not_null(), outbox::attempts, outbox::expires_at))
+        .limit(1);
+    Ok(Both(SkipLocked(due)).get_result(work.conn).optional()?)
+}
+
+/// Whether a text contains a term, in any case of its ASCII letters: `ILIKE` | `LIKE`, which mean the same.
+#[derive(Debug, Clone, QueryId)]
+pub(super) struct Contains<C> {
+    column: C,
+    pattern: String,
+}
+
+impl<C> Contains<C> {
+    pub fn new(column: C, term: &str) -> Both<Self> {
+        let escaped = term.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        Both(Self { column, pattern: format!("%{escaped}%") })
+    }
+
+    fn walk<'b, DB>(&'b self, operator: &'static str, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<Text>,
+        C: QueryFragment<DB>,
+        String: ToSql<Text, DB>,
+    {
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(operator);
+        out.push_bind_param::<Text, _>(&self.pattern)?;
+        out.push_sql(" ESCAPE '\\'");
+        Ok(())
+    }
+}
+
+impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Contains<C> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(" ILIKE ", out)
+    }
+}
+
+impl<C: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Contains<C> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(" LIKE ", out)
+    }
+}
+
+impl<C: Expression> Expression for Contains<C> {
+    type SqlType = Bool;
+}
+impl<C, QS> diesel::expression::AppearsOnTable<QS> for Contains<C> where C: diesel::expression::AppearsOnTable<QS> {}
+impl<C, QS> SelectableExpression<QS> for Contains<C> where C: SelectableExpression<QS> {}
+impl<C, GB> diesel::expression::ValidGrouping<GB> for Contains<C> {
+    type IsAggregate = diesel::expression::is_aggregate::No;
+}

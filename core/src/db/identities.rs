@@ -1,0 +1,166 @@
+//! Queries on `identities`.
+
+use diesel::prelude::*;
+
+use super::schema::{identities, proofs};
+use super::work::Work;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::id::{AccountId, IdentityId};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
+
+type Columns = (
+    identities::id,
+    identities::account_id,
+    identities::kind,
+    identities::namespace,
+    identities::subject,
+    identities::label,
+    identities::name,
+    identities::is_primary,
+    identities::observed_at,
+);
+const COLUMNS: Columns = (
+    identities::id,
+    identities::account_id,
+    identities::kind,
+    identities::namespace,
+    identities::subject,
+    identities::label,
+    identities::name,
+    identities::is_primary,
+    identities::observed_at,
+);
+
+#[derive(Queryable)]
+struct Row {
+    id: IdentityId,
+    account_id: AccountId,
+    kind: IdentityKind,
+    namespace: String,
+    subject: String,
+    label: Option<String>,
+    name: Option<String>,
+    is_primary: bool,
+    observed_at: Timestamp,
+}
+
+impl From<Row> for Identity {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            account_id: row.account_id,
+            key: IdentityKey { kind: row.kind, namespace: row.namespace, subject: row.subject },
+            label: row.label,
+            name: row.name,
+            is_primary: row.is_primary,
+            observed_at: row.observed_at,
+        }
+    }
+}
+
+pub fn find(work: &mut Work<'_>, key: &IdentityKey) -> Result<Option<Identity>> {
+    let found = identities::table
+        .filter(identities::kind.eq(key.kind))
+        .filter(identities::namespace.eq(&key.namespace))
+        .filter(identities::subject.eq(&key.subject))
+        .select(COLUMNS)
+        .get_result::<Row>(work.conn)
+        .optional()?;
+    Ok(found.map(Identity::from))
+}
+
+pub fn get(work: &mut Work<'_>, id: IdentityId) -> Result<Identity> {
+    let found = identities::table.filter(identities::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
+    found.map(Identity::from).ok_or_else(|| Error::Broken(format!("identity {id} is gone")))
+}
+
+pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identity>> {
+    let rows = identities::table
+        .filter(identities::account_id.eq(account))
+        .order(identities::id)
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    Ok(rows.into_iter().map(Identity::from).collect())
+}
+
+/// The identities whose owner has proven them to the account.
+pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identity>> {
+    let proven = proofs::table
+        .filter(proofs::account_id.eq(account))
+        .filter(proofs::identity_id.eq(identities::id));
+    let rows = identities::table
+        .filter(identities::account_id.eq(account))
+        .filter(diesel::dsl::exists(proven))
+        .order(identities::id)
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    Ok(rows.into_iter().map(Identity::from).collect())
+}
+
+pub fn count(work: &mut Work<'_>, account: AccountId) -> Result<usize> {
+    let count: i64 = identities::table.filter(identities::account_id.eq(account)).count().get_result(work.conn)?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+pub fn insert(
+    work: &mut Work<'_>,
+    account: AccountId,
+    key: &IdentityKey,
+    label: Option<&str>,
+    name: Option<&str>,
+) -> Result<IdentityId> {
+    let (id, now) = (work.new_id::<IdentityId>(), work.now());
+    diesel::insert_into(identities::table)
+        .values((
+            identities::id.eq(id),
+            identities::account_id.eq(account),
+            identities::kind.eq(key.kind),
+            identities::namespace.eq(&key.namespace),
+            identities::subject.eq(&key.subject),
+            identities::label.eq(label),
+            identities::name.eq(name),
+            identities::is_primary.eq(false),
+            identities::observed_at.eq(now),
+            identities::last_seen_at.eq(now),
+        ))
+        .execute(work.conn)?;
+    Ok(id)
+}
+
+/// Refreshes what is only shown: the handle or spelling, and the name.
+pub fn see_again(work: &mut Work<'_>, identity: &Identity, label: Option<&str>, name: Option<&str>) -> Result<()> {
+    let now = work.now();
+    diesel::update(identities::table.filter(identities::id.eq(identity.id)))
+        .set((
+            identities::label.eq(label.or(identity.label.as_deref())),
+            identities::name.eq(name.or(identity.name.as_deref())),
+            identities::last_seen_at.eq(now),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Makes an address its account's primary one, in place of any other.
+pub fn make_primary(work: &mut Work<'_>, account: AccountId, id: IdentityId) -> Result<()> {
+    diesel::update(identities::table.filter(identities::account_id.eq(account).and(identities::is_primary.eq(true))))
+        .set(identities::is_primary.eq(false))
+        .execute(work.conn)?;
+    diesel::update(identities::table.filter(identities::id.eq(id).and(identities::kind.eq(IdentityKind::Email))))
+        .set(identities::is_primary.eq(true))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+pub fn move_to(work: &mut Work<'_>, id: IdentityId, account: AccountId) -> Result<()> {
+    diesel::update(identities::table.filter(identities::id.eq(id)))
+        .set((identities::account_id.eq(account), identities::is_primary.eq(false)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Frees an identity; its proofs go with it.
+pub fn delete(work: &mut Work<'_>, id: IdentityId) -> Result<()> {
+    diesel::delete(identities::table.filter(identities::id.eq(id))).execute(work.conn)?;
+    Ok(())
+}

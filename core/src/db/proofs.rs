@@ -1,0 +1,30 @@
+//! Queries on `proofs`.
+
+use diesel::prelude::*;
+
+use super::schema::proofs;
+use super::work::Work;
+use crate::error::Result;
+use crate::id::{AccountId, ChallengeId, IdentityId, ProofId};
+use crate::identity::ProofMethod;
+
+pub fn insert(
+    work: &mut Work<'_>,
+    identity: IdentityId,
+    account: AccountId,
+    method: ProofMethod,
+    challenge: Option<ChallengeId>,
+) -> Result<()> {
+    let (id, now) = (work.new_id::<ProofId>(), work.now());
+    diesel::insert_into(proofs::table)
+        .values((
+            proofs::id.eq(id),
+            proofs::identity_id.eq(identity),
+            proofs::account_id.eq(account),
+            proofs::method.eq(method),
+            proofs::challenge_id.eq(challenge),
+            proofs::proven_at.eq(now),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}

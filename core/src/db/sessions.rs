@@ -1,0 +1,145 @@
+//! Queries on `sessions`. The two on the hottest roads are one statement each.
+
+use diesel::prelude::*;
+
+use super::accounts;
+use super::dialect::RotateSession;
+use super::schema::{accounts as a, identities, sessions};
+use super::work::Work;
+use crate::account::Account;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
+use crate::secret::RefreshToken;
+use crate::session::{EndReason, Session};
+use crate::settings::{Method, Settings};
+
+type Columns = (
+    sessions::id,
+    sessions::account_id,
+    sessions::epoch,
+    sessions::method,
+    sessions::device_id,
+    sessions::counter,
+    sessions::created_at,
+    sessions::authenticated_at,
+    sessions::rotated_at,
+    sessions::ended_at,
+);
+const COLUMNS: Columns = (
+    sessions::id,
+    sessions::account_id,
+    sessions::epoch,
+    sessions::method,
+    sessions::device_id,
+    sessions::counter,
+    sessions::created_at,
+    sessions::authenticated_at,
+    sessions::rotated_at,
+    sessions::ended_at,
+);
+
+#[derive(Queryable)]
+struct Row {
+    id: SessionId,
+    account_id: AccountId,
+    epoch: i64,
+    method: Method,
+    device_id: DeviceId,
+    counter: i64,
+    created_at: Timestamp,
+    authenticated_at: Timestamp,
+    rotated_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+impl From<Row> for Session {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            account_id: row.account_id,
+            epoch: row.epoch,
+            method: row.method,
+            device_id: row.device_id,
+            counter: row.counter,
+            created_at: row.created_at,
+            authenticated_at: row.authenticated_at,
+            rotated_at: row.rotated_at,
+            ended_at: row.ended_at,
+        }
+    }
+}
+
+/// A session, its account and that account's primary address, in one query.
+pub fn find_with_account(work: &mut Work<'_>, id: SessionId) -> Result<Option<(Session, Account)>> {
+    let found = sessions::table
+        .inner_join(a::table.on(a::id.eq(sessions::account_id)))
+        .left_join(identities::table.on(identities::account_id.eq(a::id).and(identities::is_primary.eq(true))))
+        .filter(sessions::id.eq(id))
+        .select((COLUMNS, accounts::COLUMNS, identities::subject.nullable()))
+        .get_result::<(Row, accounts::Row, Option<String>)>(work.conn)
+        .optional()?;
+    Ok(found.map(|(session, account, email)| (session.into(), account.with_email(email))))
+}
+
+/// Rotates a session's refresh token if everything about it is as it should be, the settings' version included;
+/// changes nothing otherwise.
+pub fn rotate(work: &mut Work<'_>, token: RefreshToken, settings: &Settings) -> Result<Option<(Session, Account)>> {
+    let now = work.now();
+    let rotate = RotateSession {
+        id: token.session,
+        counter: token.counter,
+        now,
+        idle_since: now - settings.session_idle(),
+        created_since: now - settings.session_absolute(),
+        settings_version: settings.version,
+    };
+    if rotate.run(work)? { find_with_account(work, token.session) } else { Ok(None) }
+}
+
+pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityId>) -> Result<()> {
+    let origin = work.origin();
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(session.id),
+            sessions::account_id.eq(session.account_id),
+            sessions::epoch.eq(session.epoch),
+            sessions::method.eq(session.method),
+            sessions::identity_id.eq(identity),
+            sessions::device_id.eq(session.device_id),
+            sessions::counter.eq(session.counter),
+            sessions::created_at.eq(session.created_at),
+            sessions::authenticated_at.eq(session.authenticated_at),
+            sessions::rotated_at.eq(session.rotated_at),
+            sessions::user_agent.eq(origin.user_agent.as_deref()),
+            sessions::address.eq(origin.address.map(|address| address.to_string())),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Stores a rotation that [`crate::session::turn`] allowed.
+pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq(session.id)))
+        .set((sessions::counter.eq(session.counter), sessions::rotated_at.eq(session.rotated_at)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Ends a live session.
+pub fn end(work: &mut Work<'_>, id: SessionId, reason: EndReason) -> Result<()> {
+    let now = work.now();
+    diesel::update(sessions::table.filter(sessions::id.eq(id).and(sessions::ended_at.is_null())))
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Ends every live session of an account; gives how many there were.
+pub fn end_all(work: &mut Work<'_>, account: AccountId, reason: EndReason) -> Result<usize> {
+    let now = work.now();
+    let live = sessions::account_id.eq(account).and(sessions::ended_at.is_null());
+    Ok(diesel::update(sessions::table.filter(live))
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
+        .execute(work.conn)?)
+}

@@ -1,0 +1,142 @@
+//! The store: reads and writes as units of work, on either database.
+
+use std::sync::{Arc, RwLock};
+
+use super::bell::Bell;
+use super::manager::Location;
+use super::postgres::Postgres;
+use super::sqlite::Sqlite;
+use super::work::{Origin, Work};
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::keyring::Keyring;
+use crate::settings::Settings;
+
+pub struct StoreOptions {
+    pub location: Location,
+    /// Connections to `PostgreSQL`, and threads that use them; readers of `SQLite`.
+    pub connections: u32,
+    pub clock: Clock,
+    pub chance: Chance,
+    pub keyring: Keyring,
+}
+
+/// What all units of work of a process have in common.
+pub(crate) struct Shared {
+    pub clock: Clock,
+    pub chance: Chance,
+    pub keyring: Keyring,
+    pub bell: Bell,
+    /// The settings as last read: a guess that the fast path of a refresh has the database confirm.
+    pub settings: RwLock<Option<Arc<Settings>>>,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
+}
+
+impl Store {
+    /// Opens a database that [`super::migrate`] has brought up to date.
+    pub fn open(options: StoreOptions) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            clock: options.clock,
+            chance: options.chance,
+            keyring: options.keyring,
+            bell: Bell::default(),
+            settings: RwLock::default(),
+        });
+        let engine = match &options.location {
+            Location::Sqlite(_) => {
+                Engine::Sqlite(Arc::new(Sqlite::open(&options.location, options.connections, Arc::clone(&shared))?))
+            }
+            Location::Postgres(_) => {
+                Engine::Postgres(Arc::new(Postgres::open(&options.location, options.connections, Arc::clone(&shared))?))
+            }
+        };
+        Ok(Self { engine, shared })
+    }
+
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.shared.keyring
+    }
+
+    /// Rings when something was put into the outbox here.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.shared.bell
+    }
+
+    /// Reads, on this thread. What it sees is not one snapshot where it takes several queries.
+    pub fn read<T>(&self, origin: &Origin, mut reads: impl FnMut(&mut Work<'_>) -> Result<T>) -> Result<T> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(origin, &mut reads),
+            Engine::Postgres(postgres) => postgres.read(origin, &mut reads),
+        }
+    }
+
+    /// Writes in one durable transaction, and waits for it. May run `writes` again when another was in the way.
+    pub fn write<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.engine {
+            Engine::Postgres(postgres) => {
+                let mut writes = writes;
+                postgres.write(origin, &mut writes)
+            }
+            Engine::Sqlite(sqlite) => {
+                let (send, answer) = crossbeam_channel::bounded(1);
+                sqlite.submit(origin.clone(), writes, move |result| drop(send.send(result)));
+                answer.recv().unwrap_or_else(|_| Err(Error::Broken("the writer went away".into())))
+            }
+        }
+    }
+
+    /// Like [`Store::read`], for a caller that must not wait: `done` gets the result, on this thread where the
+    /// read is short work (`SQLite`), else on one of the store's.
+    pub fn submit_read<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        mut reads: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => done(sqlite.read(&origin, &mut reads)),
+            Engine::Postgres(postgres) => {
+                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut reads))));
+            }
+        }
+    }
+
+    /// Like [`Store::write`], for a caller that must not wait.
+    pub fn submit_write<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        mut writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.submit(origin, writes, done),
+            Engine::Postgres(postgres) => {
+                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.write(&origin, &mut writes))));
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One error type: what a rule refuses (the caller's to know) and what broke (the log's to know).
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+use crate::password::PasswordFault;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One thing wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON Pointer (RFC 6901) into the request's body.
+    pub pointer: String,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+impl Fault {
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code, detail: detail.into() }
+    }
+}
+
+/// Why a use case did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} field(s) are not valid", .0.len())]
+    Invalid(Vec<Fault>),
+    #[error("the password is refused")]
+    WeakPassword(Vec<PasswordFault>),
+    #[error("no such mailed secret")]
+    SecretUnknown,
+    #[error("the mailed secret was used, replaced, or is too old")]
+    SecretGone,
+    #[error("the address or the password is wrong")]
+    CredentialsWrong,
+    #[error("the session has ended")]
+    SessionEnded,
+    #[error("the session is not fresh enough for this")]
+    Stale,
+    #[error("the access token is not valid: {0}")]
+    AccessTokenInvalid(&'static str),
+    #[error("the API key is not valid")]
+    ApiKeyInvalid,
+    #[error("the API key lacks the scope {0}")]
+    ScopeMissing(crate::api_key::Scope),
+    #[error("this takes the role admin")]
+    NotAdmin,
+    #[error("{0} is turned off")]
+    MethodOff(&'static str),
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("it has changed since it was read")]
+    Changed,
+    #[error("the idempotency key came with another request before")]
+    KeyReused,
+    #[error("too many attempts")]
+    TooMany { retry_after: Duration },
+    /// A bounded queue is full.
+    #[error("too busy: {what}")]
+    Busy { what: &'static str, retry_after: Duration },
+    /// A part we need is away.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    #[error("database: {0}")]
+    Database(DieselError),
+    #[error("broken: {0}")]
+    Broken(String),
+    /// Refused, but what was written until then (a counted try, an ended session) is to stay.
+    /// Only the store sees this; a caller gets the error inside.
+    #[error("{0}")]
+    Kept(Box<Error>),
+}
+
+impl Error {
+    /// Refuses, and still commits what the unit of work has written.
+    #[must_use]
+    pub fn and_keep(self) -> Self {
+        match self {
+            Self::Kept(_) => self,
+            other => Self::Kept(Box::new(other)),
+        }
+    }
+
+    /// One faulty field.
+    #[must_use]
+    pub fn invalid(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![Fault::new(pointer, code, detail)])
+    }
+
+    /// Another transaction was in the way, and the same work may well succeed when it is done anew.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(DieselError::DatabaseError(kind, info)) => {
+                matches!(kind, DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::UniqueViolation)
+                    || info.message().contains("deadlock detected")
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => {
+                Self::Unavailable(error.to_string())
+            }
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if is_outage(info.message()) => {
+                Self::Unavailable(error.to_string())
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Messages by which the databases say that they, not our statement, are in trouble.
+fn is_outage(message: &str) -> bool {
+    const SIGNS: [&str; 12] = [
+        "server closed the connection",
+        "terminating connection",
+        "connection to server",
+        "could not connect",
+        "the database system is",
+        "no connection to the server",
+        "SSL SYSCALL error",
+        "canceling statement due to statement timeout",
+        "database or disk is full",
+        "disk I/O error",
+        "could not extend file",
+        "attempt to write a readonly database",
+    ];
+    SIGNS.iter().any(|sign| message.contains(sign))
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Broken(format!("JSON: {error}"))
+    }
+}
+
+impl From<aws_lc_rs::error::Unspecified> for Error {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Broken("cryptography: unspecified".to_owned())
+    }
+}

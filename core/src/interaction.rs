@@ -1,0 +1,318 @@
+//! Pushes: what happened on a channel becomes accounts, identities, conversations and messages, and never a way
+//! in (rules 1 and 11).
+
+use serde_json::{Value, json};
+
+use crate::account::AccountState;
+use crate::api_key::ApiKey;
+use crate::audit::{self, Actor};
+use crate::clock::Timestamp;
+use crate::conversation::{Author, Channel, Conversation, Message, Status, Visibility};
+use crate::db::types::words;
+use crate::db::{self, Work};
+use crate::error::{Error, Result};
+use crate::id::{AccountId, ConversationId, InteractionId, MessageId};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
+use crate::linking::{self, Sender, Shown};
+use crate::outbox;
+use crate::settings::{self, UnknownRequesters};
+
+words! {
+    pub enum Direction {
+        /// From a person to the desk.
+        Inbound = "inbound",
+        /// From an agent to a person.
+        Outbound = "outbound",
+    }
+}
+
+words! {
+    pub enum Stored {
+        Created = "created",
+        /// Kept from the requester until the desk releases it.
+        Held = "held",
+    }
+}
+
+words! {
+    /// The desk's verdict on a mail's `From:` (RFC 8601, section 2.7.1, and DMARC, RFC 7489).
+    pub enum Dmarc {
+        Pass = "pass",
+        Fail = "fail",
+        None = "none",
+        TempError = "temperror",
+        PermError = "permerror",
+    }
+}
+
+/// Somebody on a channel: the identity of the channel first, then what else the desk knows them by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    pub keys: Vec<SeenKey>,
+    pub name: Option<String>,
+}
+
+/// An identity as it was seen, with the spelling or handle to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenKey {
+    pub key: IdentityKey,
+    pub label: Option<String>,
+}
+
+/// Which conversation a push belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thread {
+    /// By the desk's own id.
+    External(String),
+    /// By ours: an answer to what a customer started here.
+    Ours(ConversationId),
+}
+
+/// One thing that happened on a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    pub source: String,
+    pub external_id: String,
+    pub channel: Channel,
+    pub direction: Direction,
+    /// Who wrote: for an inbound push always there.
+    pub from: Option<Party>,
+    /// The first person an outbound push goes to.
+    pub to: Option<Party>,
+    pub agent_name: Option<String>,
+    pub thread: Thread,
+    pub subject: Option<String>,
+    pub status: Option<Status>,
+    pub body_text: String,
+    pub body_html: Option<String>,
+    pub internal: bool,
+    pub sent_at: Option<Timestamp>,
+    pub attachments: Value,
+    pub dmarc: Option<Dmarc>,
+    /// Who it went to, as pushed.
+    pub recipients: Value,
+}
+
+words! {
+    pub enum PushOutcome {
+        Created = "created",
+        /// It had been pushed before; the answer is that of the first time.
+        Repeated = "repeated",
+        Held = "held",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    pub interaction_id: InteractionId,
+    pub account_id: AccountId,
+    pub conversation_id: ConversationId,
+    pub message_id: MessageId,
+    pub outcome: PushOutcome,
+}
+
+/// Takes a push. The same `(source, external_id)` again changes nothing.
+pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
+    if let Some(before) = db::interactions::find(work, &push.source, &push.external_id)? {
+        return Ok(Pushed { outcome: PushOutcome::Repeated, ..before });
+    }
+    let known = match &push.thread {
+        Thread::Ours(id) => Some(db::conversations::find(work, *id)?.ok_or(Error::NotFound("conversation"))?),
+        Thread::External(id) => db::conversations::find_external(work, &push.source, id)?,
+    };
+    let person = match (push.direction, &push.from, &push.to) {
+        (Direction::Inbound, Some(from), _) => Some(meet(work, from, by)?),
+        (Direction::Outbound, _, Some(to)) if known.is_none() => Some(meet(work, to, by)?),
+        _ => None,
+    };
+    let conversation = match (known, &person) {
+        (Some(conversation), _) => conversation,
+        (None, Some(person)) => begin(work, push, person)?,
+        (None, None) => {
+            let detail = "A conversation we have not seen needs a person: from for inbound, a recipient for outbound.";
+            return Err(Error::invalid("/recipients", "required", detail));
+        }
+    };
+    let author = writer(work, push, &conversation, person.as_ref())?;
+    let message = write(work, push, &conversation, &author)?;
+    let account = author.account.unwrap_or(conversation.account_id);
+    let pushed = Pushed {
+        interaction_id: work.new_id(),
+        account_id: account,
+        conversation_id: conversation.id,
+        message_id: message,
+        outcome: if author.visibility == Visibility::Held { PushOutcome::Held } else { PushOutcome::Created },
+    };
+    db::interactions::insert(work, push, &pushed)?;
+    Ok(pushed)
+}
+
+/// Finds or makes the person. The first key is the channel's; the others are contact points, added only to an
+/// account that nobody owns and only where they are nobody's (rule 11).
+fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Identity> {
+    let (first, others) = party.keys.split_first().ok_or_else(|| {
+        Error::invalid("/from", "required", "Name the person by the identity of the channel.")
+    })?;
+    let found = db::identities::find(work, &first.key)?;
+    let identity = match found {
+        Some(identity) => {
+            db::identities::see_again(work, &identity, first.label.as_deref(), party.name.as_deref())?;
+            identity
+        }
+        None => {
+            let account = home_for(work, first, others, party, by)?;
+            let id = db::identities::insert(work, account, &first.key, first.label.as_deref(), party.name.as_deref())?;
+            db::identities::get(work, id)?
+        }
+    };
+    for other in others {
+        add_contact_point(work, identity.account_id, other, party, by)?;
+    }
+    let account = db::accounts::get(work, identity.account_id)?;
+    if account.state == AccountState::Unclaimed && account.full_name.is_none() {
+        db::accounts::fill_profile(work, account.id, party.name.as_deref(), None)?;
+    }
+    Ok(identity)
+}
+
+/// The account an unknown person joins: an unclaimed one that another of their keys belongs to, or a new one.
+fn home_for(work: &mut Work<'_>, first: &SeenKey, others: &[SeenKey], party: &Party, by: &ApiKey) -> Result<AccountId> {
+    for other in others {
+        let Some(identity) = db::identities::find(work, &other.key)? else { continue };
+        let account = db::accounts::get(work, identity.account_id)?;
+        if account.state == AccountState::Unclaimed && may_join(work, account.id, &first.key)? {
+            return Ok(account.id);
+        }
+    }
+    make_account(work, party.name.as_deref(), by)
+}
+
+fn make_account(work: &mut Work<'_>, name: Option<&str>, by: &ApiKey) -> Result<AccountId> {
+    let account = db::accounts::insert_unclaimed(work, name)?;
+    audit::record(work, "account.created", Actor::ApiKey(by.id), Some(account), &json!({ "by": "push" }))?;
+    outbox::post_event(work, "account.created", account, &json!({}))?;
+    Ok(account)
+}
+
+/// Two different `external` ids of one service are two people, whatever else they share.
+fn may_join(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
+    if key.kind != IdentityKind::External {
+        return Ok(true);
+    }
+    let identities = db::identities::list(work, account)?;
+    Ok(!identities.iter().any(|identity| identity.key.kind == IdentityKind::External))
+}
+
+fn add_contact_point(
+    work: &mut Work<'_>,
+    account: AccountId,
+    seen: &SeenKey,
+    party: &Party,
+    by: &ApiKey,
+) -> Result<()> {
+    if let Some(identity) = db::identities::find(work, &seen.key)? {
+        if identity.account_id == account {
+            return Ok(());
+        }
+        return db::merge_suggestions::insert(work, account, identity.account_id, "named_together");
+    }
+    let state = db::accounts::get(work, account)?.state;
+    let home = if state == AccountState::Unclaimed && may_join(work, account, &seen.key)? {
+        account
+    } else {
+        let other = make_account(work, party.name.as_deref(), by)?;
+        db::merge_suggestions::insert(work, account, other, "named_together")?;
+        other
+    };
+    db::identities::insert(work, home, &seen.key, seen.label.as_deref(), party.name.as_deref()).map(drop)
+}
+
+/// A conversation we have not seen: its requester is the person of its first message.
+fn begin(work: &mut Work<'_>, push: &Push, requester: &Identity) -> Result<Conversation> {
+    let Thread::External(external_id) = &push.thread else { return Err(Error::NotFound("conversation")) };
+    let now = work.now();
+    let conversation = Conversation {
+        id: work.new_id(),
+        account_id: requester.account_id,
+        requester_id: Some(requester.id),
+        started_by: None,
+        channel: push.channel,
+        source: Some(push.source.clone()),
+        external_id: Some(external_id.clone()),
+        follow_up_of: None,
+        subject: push.subject.clone().unwrap_or_default(),
+        status: push.status.unwrap_or(Status::Open),
+        created_at: now,
+        updated_at: now,
+        shown_at: None,
+    };
+    db::conversations::insert(work, &conversation)?;
+    Ok(conversation)
+}
+
+/// Whose a pushed message is, and who may see it.
+struct Writer {
+    author: Author,
+    visibility: Visibility,
+    account: Option<AccountId>,
+    identity: Option<crate::id::IdentityId>,
+    name: Option<String>,
+}
+
+fn writer(work: &mut Work<'_>, push: &Push, conversation: &Conversation, person: Option<&Identity>) -> Result<Writer> {
+    let (Direction::Inbound, Some(identity)) = (push.direction, person) else {
+        let visibility = if push.internal { Visibility::Internal } else { Visibility::Shown };
+        let name = push.agent_name.clone();
+        return Ok(Writer { author: Author::Agent, visibility, account: None, identity: None, name });
+    };
+    let owner = db::accounts::get(work, conversation.account_id)?;
+    let hold_unknown = settings::current(work)?.authentication.unknown_requesters == UnknownRequesters::Hold;
+    let (author, shown) = linking::reception(Sender {
+        is_requester: conversation.requester_id == Some(identity.id),
+        is_owner: identity.account_id == owner.id && owner.state == AccountState::Claimed,
+        spoofed: push.dmarc == Some(Dmarc::Fail),
+        unknown_and_held: hold_unknown && is_unknown(work, identity)?,
+    });
+    let visibility = match shown {
+        _ if push.internal => Visibility::Internal,
+        Shown::Yes => Visibility::Shown,
+        Shown::Held => Visibility::Held,
+    };
+    let author = match author {
+        linking::Author::Requester => Author::Requester,
+        linking::Author::Stranger => Author::Stranger,
+    };
+    let name = push.from.as_ref().and_then(|from| from.name.clone());
+    Ok(Writer { author, visibility, account: Some(identity.account_id), identity: Some(identity.id), name })
+}
+
+/// Nobody at the desk has let anything of this person through yet.
+fn is_unknown(work: &mut Work<'_>, person: &Identity) -> Result<bool> {
+    let account = db::accounts::get(work, person.account_id)?;
+    Ok(account.state == AccountState::Unclaimed && !db::conversations::any_shown(work, account.id)?)
+}
+
+fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: &Writer) -> Result<MessageId> {
+    let now = work.now();
+    // a clock that runs ahead must not keep a message on top for ever
+    let sent_at = push.sent_at.unwrap_or(now).min(now);
+    let message = Message {
+        id: work.new_id(),
+        conversation_id: conversation.id,
+        author: writer.author,
+        visibility: writer.visibility,
+        author_account_id: writer.account,
+        author_identity_id: writer.identity,
+        author_name: writer.name.clone(),
+        body_text: push.body_text.clone(),
+        body_html: push.body_html.clone(),
+        dmarc: push.dmarc.map(|verdict| verdict.as_str().to_owned()),
+        attachments: push.attachments.clone(),
+        sent_at,
+        created_at: now,
+    };
+    db::messages::insert(work, &message)?;
+    let shown_at = (message.visibility == Visibility::Shown).then(|| conversation.shown_at.map_or(sent_at, |at| at.max(sent_at)));
+    db::conversations::touch(work, conversation.id, shown_at, push.status)?;
+    Ok(message.id)
+}

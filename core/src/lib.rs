@@ -1,0 +1,38 @@
+//! Doorstep's rules and storage: accounts that exist before their owners do, and how they become theirs.
+//!
+//! Synchronous; knows neither HTTP nor async nor the environment. A use case takes a unit of work
+//! ([`db::Work`]) and happens in one transaction.
+
+pub mod access_token;
+pub mod account;
+pub mod api_key;
+pub mod audit;
+pub mod challenge;
+pub mod chance;
+pub mod clock;
+pub mod conversation;
+pub mod db;
+pub mod email;
+pub mod error;
+pub mod hashing;
+pub mod house;
+pub mod id;
+pub mod idempotency;
+pub mod identity;
+pub mod interaction;
+pub mod keyring;
+pub mod limits;
+pub mod linking;
+pub mod mail;
+pub mod mailed_secret;
+pub mod outbox;
+pub mod page;
+pub mod password;
+pub mod secret;
+pub mod session;
+pub mod settings;
+pub mod signing_key;
+pub mod throttle;
+pub mod ways_in;
+
+pub use error::{Error, Fault, Result};

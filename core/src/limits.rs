@@ -1,0 +1,56 @@
+//! Every default of `rules` that is a number, in one place.
+
+use std::time::Duration;
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+const fn days(n: u64) -> Duration {
+    Duration::from_secs(n * 86_400)
+}
+
+/// An access token's life; a stolen one is good for as long at most where nobody asks the session.
+pub const ACCESS_TOKEN_LIFE: Duration = minutes(5);
+/// What clocks of different machines may be apart.
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
+/// A refresh token shown again within so long of its use, its successor unused, was a lost answer.
+pub const LOST_ANSWER: Duration = Duration::from_secs(30);
+/// How long after a proof of presence a session is fresh.
+pub const FRESH: Duration = minutes(10);
+
+/// A mailed link's life.
+pub const LINK_LIFE: Duration = minutes(30);
+/// A mailed code's life.
+pub const CODE_LIFE: Duration = minutes(10);
+/// Wrong tries that spend a code (and never the link).
+pub const CODE_TRIES: i64 = 5;
+/// A notice is tried so long; a mail with a secret no longer than its secret lives.
+pub const NOTICE_LIFE: Duration = days(1);
+/// An event waits so long for those who want it.
+pub const EVENT_LIFE: Duration = days(30);
+
+/// Mail with a secret to one address: so many at once, then one each period.
+pub const MAIL_PER_ADDRESS: (u32, Duration) = (3, minutes(60));
+/// Mail asked for by one caller.
+pub const MAIL_PER_CALLER: (u32, Duration) = (20, minutes(3));
+
+/// Wrong passwords of one account (or device) in a row that cost no wait.
+pub const FREE_FAILURES: i64 = 5;
+/// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).
+pub const MAX_FAILURES: i64 = 100;
+/// The longest wait between two tries.
+pub const LONGEST_WAIT: Duration = minutes(60);
+/// Failures are forgotten so long after the last.
+pub const FAILURES_FORGOTTEN: Duration = days(1);
+/// Wrong passwords (and codes) of one caller, over all accounts.
+pub const FAILURES_PER_CALLER: (u32, Duration) = (100, Duration::from_secs(20));
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_LIFE: Duration = days(1);
+
+/// A rotated-in signing key is published so long before it signs, so that every instance knows it.
+pub const KEY_LEAD: Duration = Duration::from_secs(5);
+/// A signing key's age at which the next one is made.
+pub const KEY_AGE: Duration = days(90);
+/// How long a replaced key goes on verifying: the life of what it signed, and what clocks are apart.
+pub const KEY_AFTERLIFE: Duration = minutes(10);

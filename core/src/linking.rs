@@ -1,0 +1,148 @@
+//! Who gets what: the rules on accounts, identities and proofs as plain functions from facts to outcomes
+//! (rules 1 to 3 and 8 to 10). They know no database, so that they can be tried in every order of events.
+
+use crate::account::AccountState;
+use crate::settings::SignUpPolicy;
+
+/// Who holds an address, as far as a rule has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    Nobody,
+    /// Nobody has claimed it; `alone` where the address is all the account has.
+    Unclaimed { alone: bool },
+    Claimed,
+    /// Disabled, merged or deleted: looks like any other from outside, and nothing is done.
+    Closed,
+}
+
+impl Holder {
+    #[must_use]
+    pub const fn of(state: AccountState, identities: usize) -> Self {
+        match state {
+            AccountState::Unclaimed => Self::Unclaimed { alone: identities <= 1 },
+            AccountState::Claimed => Self::Claimed,
+            AccountState::Disabled | AccountState::Merged | AccountState::Deleted => Self::Closed,
+        }
+    }
+}
+
+/// What somebody without a session asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ask {
+    SignUp,
+    PasswordReset,
+}
+
+/// What of the settings bears on an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct House {
+    pub password_on: bool,
+    pub sign_up: SignUpPolicy,
+    /// The address's domain may make or claim an account.
+    pub admits: bool,
+}
+
+/// What is mailed to an address. To the asker all of it looks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// A secret that makes or claims an account, spent at sign-up's confirmation.
+    SignUp,
+    /// The same, and the mail says that there was no password to reset.
+    SignUpInstead,
+    /// A secret that claims an account, spent where a password is reset.
+    Claim,
+    /// A secret that sets a new password.
+    Reset,
+    /// "You already have an account", without a secret.
+    Notice,
+    Nothing,
+}
+
+/// Rule 3: what an asker's request mails to the address.
+#[must_use]
+pub fn answer_to(ask: Ask, holder: Holder, house: House) -> Answer {
+    let open = house.sign_up == SignUpPolicy::Open;
+    match (ask, holder) {
+        _ if !house.password_on => Answer::Nothing,
+        (_, Holder::Closed) => Answer::Nothing,
+        (Ask::SignUp, Holder::Claimed) => Answer::Notice,
+        (Ask::PasswordReset, Holder::Claimed) => Answer::Reset,
+        _ if !house.admits => Answer::Nothing,
+        (Ask::SignUp, Holder::Unclaimed { .. }) => Answer::SignUp,
+        (Ask::PasswordReset, Holder::Unclaimed { .. }) => Answer::Claim,
+        (_, Holder::Nobody) if !open => Answer::Nothing,
+        (Ask::SignUp, Holder::Nobody) => Answer::SignUp,
+        (Ask::PasswordReset, Holder::Nobody) => Answer::SignUpInstead,
+    }
+}
+
+/// What a mailed secret does when it is spent (rule 8, first row).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A new account of this address alone.
+    Create,
+    /// The account support kept becomes its owner's.
+    Claim,
+    /// The address leaves an unclaimed account of several, with what came by it, and becomes an account.
+    ClaimPart,
+    /// A new password for an account that has an owner.
+    Recover,
+    /// Nothing, and to whoever presented it the secret is simply gone.
+    Refuse,
+}
+
+/// Rules 8 and 10: what a presented secret does, by who holds the address now, whatever was true when it was
+/// mailed.
+#[must_use]
+pub fn spend(holder: Holder, house: House) -> Outcome {
+    match holder {
+        _ if !house.password_on => Outcome::Refuse,
+        Holder::Closed => Outcome::Refuse,
+        Holder::Claimed => Outcome::Recover,
+        _ if !house.admits => Outcome::Refuse,
+        Holder::Unclaimed { alone: true } => Outcome::Claim,
+        Holder::Unclaimed { alone: false } => Outcome::ClaimPart,
+        Holder::Nobody if house.sign_up == SignUpPolicy::Open => Outcome::Create,
+        Holder::Nobody => Outcome::Refuse,
+    }
+}
+
+/// Who wrote a message of a conversation that has a requester.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sender {
+    /// It is the very identity the conversation belongs to.
+    pub is_requester: bool,
+    /// It belongs to the conversation's account, and that account has an owner (who has then proven it).
+    pub is_owner: bool,
+    /// The desk's verdict on the mail's `From:` was `fail`.
+    pub spoofed: bool,
+    /// Nobody had met this person before, and such requests are held for review.
+    pub unknown_and_held: bool,
+}
+
+/// Rule 11: whether an inbound message is shown to the requester, and as whose it counts.
+#[must_use]
+pub const fn reception(sender: Sender) -> (Author, Shown) {
+    let author = if sender.is_requester || sender.is_owner { Author::Requester } else { Author::Stranger };
+    let shown = match author {
+        Author::Requester if !sender.spoofed && !sender.unknown_and_held => Shown::Yes,
+        Author::Requester | Author::Stranger => Shown::Held,
+    };
+    (author, shown)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Author {
+    Requester,
+    Stranger,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shown {
+    Yes,
+    Held,
+}
+
+#[cfg(test)]
+#[path = "linking_tests.rs"]
+mod tests;

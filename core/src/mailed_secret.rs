@@ -1,0 +1,295 @@
+//! Sign-up, forgot password and claim: to ask for a mailed secret, to look at it, and to spend it.
+
+use serde_json::json;
+
+use crate::account::{Account, AccountState, Role};
+use crate::audit::{self, Actor};
+use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose, Presented, Shown};
+use crate::db::{self, Work};
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::hashing::PasswordHash;
+use crate::id::{AccountId, ChallengeId, IdentityId};
+use crate::identity::{Identity, IdentityKey, ProofMethod};
+use crate::limits;
+use crate::linking::{self, Answer, Ask, Holder, House, Outcome};
+use crate::mail::{Mail, MailContent, MailedSecret};
+use crate::outbox;
+use crate::session::{self, Issued};
+use crate::settings::{self, Settings};
+use crate::throttle::{self, Scope};
+use crate::ways_in::{self, WayIn};
+
+/// Who holds an address, with what the use cases need of them.
+struct Held {
+    holder: Holder,
+    account: Option<Account>,
+    identity: Option<Identity>,
+}
+
+fn look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
+    let Some(identity) = db::identities::find(work, &IdentityKey::email(address))? else {
+        return Ok(Held { holder: Holder::Nobody, account: None, identity: None });
+    };
+    let account = db::accounts::get(work, identity.account_id)?;
+    let identities = match account.state {
+        AccountState::Unclaimed => db::identities::count(work, account.id)?,
+        _ => 1,
+    };
+    Ok(Held { holder: Holder::of(account.state, identities), account: Some(account), identity: Some(identity) })
+}
+
+fn house(settings: &Settings, address: &EmailAddress) -> House {
+    House {
+        password_on: settings.authentication.password_sign_in,
+        sign_up: settings.authentication.sign_up,
+        admits: settings.admits(address),
+    }
+}
+
+/// Asks for a mailed secret. The caller learns nothing from it, whoever holds the address (I7), and nothing of
+/// an account changes (rule 2).
+pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
+    if !throttle::may_mail(work, address)? {
+        return Ok(());
+    }
+    let settings = settings::current(work)?;
+    let held = look_up(work, address)?;
+    let answer = linking::answer_to(what, held.holder, house(&settings, address));
+    let purpose = match (what, answer) {
+        (Ask::SignUp, _) | (Ask::PasswordReset, Answer::SignUpInstead) => ChallengePurpose::SignUp,
+        (Ask::PasswordReset, _) => ChallengePurpose::PasswordReset,
+    };
+    let bound = held.account.as_ref().map(|account| (account.id, account.security_epoch));
+    let detail = ChallengeDetail { locale: locale.map(str::to_owned), role: None };
+    let mailed = !matches!(answer, Answer::Notice | Answer::Nothing);
+    let (id, secret) = challenge::make(work, purpose, address, bound, &detail, mailed)?;
+    match content(answer, secret) {
+        Some(content) => {
+            let locale = held.account.and_then(|account| account.locale).or(detail.locale);
+            let mail = Mail { to: address.as_str().to_owned(), locale, content };
+            let until = work.now() + if mailed { limits::LINK_LIFE } else { limits::NOTICE_LIFE };
+            outbox::post_mail(work, &mail, Some(id).filter(|_| mailed), until)
+        }
+        None => outbox::post_nothing(work, id),
+    }
+}
+
+fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {
+    Some(match answer {
+        Answer::SignUp => MailContent::SignUp { secret },
+        Answer::SignUpInstead => MailContent::SignUpInstead { secret },
+        Answer::Claim => MailContent::Claim { secret },
+        Answer::Reset => MailContent::PasswordReset { secret },
+        Answer::Notice => MailContent::AlreadyRegistered,
+        Answer::Nothing => return None,
+    })
+}
+
+/// Where a secret is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desk {
+    SignUp,
+    PasswordReset,
+}
+
+impl Desk {
+    /// What sign-up's secret does (set a first password) forgot password does as well, and it gives less for
+    /// it: no session. The other way round a reset would sign in.
+    const fn takes(self) -> &'static [ChallengePurpose] {
+        match self {
+            Self::SignUp => &[ChallengePurpose::SignUp],
+            Self::PasswordReset => &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp],
+        }
+    }
+}
+
+/// What a secret would do, for the page that asks for a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    pub address: EmailAddress,
+    pub outcome: Outcome,
+    pub expires_at: crate::clock::Timestamp,
+    pub ways_in: Vec<WayIn>,
+    pub password_min_length: usize,
+}
+
+/// Looks at a secret without spending it.
+pub fn inspect(work: &mut Work<'_>, desk: Desk, presented: &Presented) -> Result<Inspection> {
+    let Shown { challenge, .. } = challenge::recognise(work, desk.takes(), presented)?;
+    let settings = settings::current(work)?;
+    let held = look_up(work, &challenge.address)?;
+    let outcome = outcome(&settings, &held, &challenge);
+    if outcome == Outcome::Refuse {
+        return Err(Error::SecretGone);
+    }
+    let ways_in = match &held.account {
+        Some(account) if outcome == Outcome::Recover => ways_in::list(work, account.id)?,
+        _ => Vec::new(),
+    };
+    Ok(Inspection {
+        address: challenge.address,
+        outcome,
+        expires_at: challenge.expires_at,
+        ways_in,
+        password_min_length: settings.password_policy("").min_length,
+    })
+}
+
+/// Rule 8 on the facts of now, for a challenge bound to an account and its epoch (rule 5).
+fn outcome(settings: &Settings, held: &Held, challenge: &Challenge) -> Outcome {
+    let bound_elsewhere = match (&challenge.account_id, &held.account) {
+        (Some(bound), Some(account)) => *bound != account.id || challenge.epoch != Some(account.security_epoch),
+        (Some(_), None) => true,
+        (None, Some(account)) => account.state != AccountState::Unclaimed,
+        (None, None) => false,
+    };
+    if bound_elsewhere { Outcome::Refuse } else { linking::spend(held.holder, house(settings, &challenge.address)) }
+}
+
+/// Recognises a secret before the password is hashed; to be followed by [`confirm`].
+pub fn recognise(work: &mut Work<'_>, desk: Desk, presented: &Presented) -> Result<Shown> {
+    challenge::recognise(work, desk.takes(), presented)
+}
+
+/// What is given by whoever presents the secret, in the request that spends it.
+#[derive(Debug, Clone)]
+pub struct Confirm {
+    pub challenge: ChallengeId,
+    pub how: ProofMethod,
+    pub password: PasswordHash,
+    pub full_name: Option<String>,
+    /// Drop every other way in.
+    pub unlink_others: bool,
+    /// Sign in as well: sign-up does, forgot password does not.
+    pub sign_in: bool,
+}
+
+#[derive(Debug)]
+pub struct Confirmed {
+    pub outcome: Outcome,
+    pub account: Account,
+    pub ways_in: Vec<WayIn>,
+    /// Present where it was asked to sign in.
+    pub session: Option<Issued>,
+}
+
+/// Spends a secret and sets the password: creates, claims or recovers (rules 8 to 10), in one transaction.
+pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
+    let challenge = challenge::spend(work, confirm.challenge)?;
+    let settings = settings::current(work)?;
+    let held = look_up(work, &challenge.address)?;
+    let outcome = outcome(&settings, &held, &challenge);
+    let (account, identity) = own(work, outcome, held, &challenge)?;
+    db::credentials::put_password(work, account, &confirm.password)?;
+    db::proofs::insert(work, identity, account, confirm.how, Some(challenge.id))?;
+    let profile = (confirm.full_name.as_deref(), challenge.detail.locale.as_deref());
+    db::accounts::fill_profile(work, account, profile.0, profile.1)?;
+    let ended = session::purge(work, account, &challenge.address)?;
+    let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };
+    throttle::forget(work, Scope::Password(&challenge.address))?;
+    tell(work, outcome, account, confirm.how, ended, dropped.len())?;
+    if let Some(role @ Role::Admin) = challenge.detail.role {
+        db::accounts::set_role(work, account, role)?;
+        audit::record(work, "account.role_changed", Actor::Operator, Some(account), &json!({ "role": role }))?;
+    }
+    let account = db::accounts::get(work, account)?;
+    let session = if confirm.sign_in {
+        Some(session::open(work, &settings, &account, settings::Method::SignUp, Some(identity), None)?)
+    } else {
+        None
+    };
+    Ok(Confirmed { outcome, ways_in: ways_in::list(work, account.id)?, account, session })
+}
+
+/// Makes the address's account its owner's; gives the account and the identity that was proven.
+fn own(
+    work: &mut Work<'_>,
+    outcome: Outcome,
+    held: Held,
+    challenge: &Challenge,
+) -> Result<(AccountId, IdentityId)> {
+    match (outcome, held.account, held.identity) {
+        (Outcome::Create, ..) => {
+            let account = db::accounts::insert_claimed(work, None)?;
+            let key = IdentityKey::email(&challenge.address);
+            let identity = db::identities::insert(work, account, &key, None, None)?;
+            db::identities::make_primary(work, account, identity)?;
+            Ok((account, identity))
+        }
+        (Outcome::Claim, Some(account), Some(identity)) => {
+            db::accounts::claim(work, account.id)?;
+            db::identities::make_primary(work, account.id, identity.id)?;
+            Ok((account.id, identity.id))
+        }
+        (Outcome::ClaimPart, Some(rest), Some(identity)) => {
+            let part = db::accounts::insert_claimed(work, identity.name.as_deref())?;
+            split(work, rest.id, part, identity.id)?;
+            db::identities::make_primary(work, part, identity.id)?;
+            Ok((part, identity.id))
+        }
+        (Outcome::Recover, Some(account), Some(identity)) => Ok((account.id, identity.id)),
+        _ => Err(Error::SecretGone),
+    }
+}
+
+/// Rule 10: one identity leaves an unclaimed account with the conversations that came by it; the rest stays, and
+/// the desk is told that the two may be one person.
+fn split(work: &mut Work<'_>, rest: AccountId, part: AccountId, identity: IdentityId) -> Result<()> {
+    db::identities::move_to(work, identity, part)?;
+    db::conversations::move_with_requester(work, identity, rest, part)?;
+    db::merge_suggestions::insert(work, part, rest, "claimed_in_part")
+}
+
+/// Rule 9's last words: the audit trail, the event, and a mail to every proven address.
+fn tell(
+    work: &mut Work<'_>,
+    outcome: Outcome,
+    account: AccountId,
+    how: ProofMethod,
+    sessions_ended: usize,
+    dropped: usize,
+) -> Result<()> {
+    let action = match outcome {
+        Outcome::Create => "account.created",
+        Outcome::Claim | Outcome::ClaimPart => "account.claimed",
+        Outcome::Recover | Outcome::Refuse => "account.recovered",
+    };
+    let detail = json!({
+        "proof": how, "part": outcome == Outcome::ClaimPart,
+        "sessions_ended": sessions_ended, "ways_in_dropped": dropped,
+    });
+    audit::record(work, action, Actor::Nobody, Some(account), &detail)?;
+    outbox::post_event(work, if outcome == Outcome::Recover { "account.updated" } else { action }, account, &json!({}))?;
+    if outcome == Outcome::Create {
+        return Ok(());
+    }
+    ways_in::tell_proven_addresses(work, account, &MailContent::PasswordSet { at: work.now() })
+}
+
+/// An operator's invitation to be an admin. The account holds no role until it is claimed (rule 1); an account
+/// that is claimed already gets the role at once, and no secret.
+pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(AccountId, Option<MailedSecret>)> {
+    let held = look_up(work, address)?;
+    let account = match (held.holder, held.account) {
+        (Holder::Closed, _) => return Err(Error::invalid("/email", "closed", "This account is disabled.")),
+        (Holder::Claimed, Some(account)) => {
+            db::accounts::set_role(work, account.id, Role::Admin)?;
+            let detail = json!({ "role": Role::Admin });
+            audit::record(work, "account.role_changed", Actor::Operator, Some(account.id), &detail)?;
+            return Ok((account.id, None));
+        }
+        (_, Some(account)) => account.id,
+        (_, None) => {
+            let account = db::accounts::insert_unclaimed(work, None)?;
+            db::identities::insert(work, account, &IdentityKey::email(address), None, None)?;
+            account
+        }
+    };
+    let detail = ChallengeDetail { locale: None, role: Some(Role::Admin) };
+    let epoch = db::accounts::get(work, account)?.security_epoch;
+    let bound = Some((account, epoch));
+    let (_, secret) = challenge::make(work, ChallengePurpose::PasswordReset, address, bound, &detail, true)?;
+    audit::record(work, "admin.invited", Actor::Operator, Some(account), &json!({}))?;
+    Ok((account, Some(secret)))
+}

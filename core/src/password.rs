@@ -1,0 +1,164 @@
+//! Passwords: what one is, which are refused, and why (NIST SP 800-63B-4, section 3.1.1).
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::email::EmailAddress;
+
+/// Refused and never cut; the bound also keeps argon2 from being fed gigabytes.
+const MAX_CHARS: usize = 256;
+const MAX_BYTES: usize = 1024;
+/// Below so many guesses (zxcvbn's estimate, as a power of ten) a password is common.
+const COMMON_BELOW: f64 = 8.0;
+/// What must be left of a password when the words a stranger knows are taken out.
+const LEFT_OVER: usize = 8;
+
+/// A password in Normalization Form C.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+/// One reason why a password is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordFault {
+    TooShort { least: usize },
+    TooLong,
+    ControlCharacters,
+    Common,
+    ContainsEmail,
+    ContainsSiteName,
+}
+
+impl PasswordFault {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooShort { .. } => "too_short",
+            Self::TooLong => "too_long",
+            Self::ControlCharacters => "control_characters",
+            Self::Common => "common",
+            Self::ContainsEmail => "contains_email",
+            Self::ContainsSiteName => "contains_site_name",
+        }
+    }
+
+    /// A sentence for people.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::TooShort { least } => format!("Use at least {least} characters; a few words with spaces do well."),
+            Self::TooLong => format!("Use at most {MAX_CHARS} characters and {MAX_BYTES} bytes."),
+            Self::ControlCharacters => "Leave out control characters, such as tabs and line breaks.".to_owned(),
+            Self::Common => "This is among the first that somebody would guess.".to_owned(),
+            Self::ContainsEmail => "This is little more than the email address.".to_owned(),
+            Self::ContainsSiteName => "This is little more than the name of this site.".to_owned(),
+        }
+    }
+}
+
+impl Password {
+    /// Takes what a person typed; only its length is looked at, so that any password that was ever set is taken.
+    pub fn parse(text: &str) -> Result<Self, PasswordFault> {
+        if text.len() > MAX_BYTES {
+            return Err(PasswordFault::TooLong);
+        }
+        let normal = Zeroizing::new(text.nfc().collect::<String>());
+        if normal.len() > MAX_BYTES || normal.chars().count() > MAX_CHARS {
+            return Err(PasswordFault::TooLong);
+        }
+        Ok(Self(normal))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// What a new password must satisfy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordPolicy {
+    pub min_length: usize,
+    pub site_name: String,
+}
+
+impl PasswordPolicy {
+    /// Every reason against a password; none means it will do. The owner's address may not be known yet.
+    #[must_use]
+    pub fn faults(&self, password: &Password, email: Option<&EmailAddress>) -> Vec<PasswordFault> {
+        let mut faults = Vec::new();
+        let text = password.0.as_str();
+        if text.chars().count() < self.min_length {
+            faults.push(PasswordFault::TooShort { least: self.min_length });
+        }
+        if text.chars().any(char::is_control) {
+            faults.push(PasswordFault::ControlCharacters);
+        }
+        let site_words: Vec<String> = self.site_name.split_whitespace().map(str::to_lowercase).collect();
+        let lower = Zeroizing::new(text.to_lowercase());
+        if let Some(email) = email
+            && is_little_more_than(&lower, &[email.as_str(), email.local_part()])
+        {
+            faults.push(PasswordFault::ContainsEmail);
+        }
+        let site: Vec<&str> =
+            std::iter::once(self.site_name.as_str()).chain(site_words.iter().map(String::as_str)).collect();
+        if is_little_more_than(&lower, &site) {
+            faults.push(PasswordFault::ContainsSiteName);
+        }
+        if zxcvbn::zxcvbn(text, &site).guesses_log10() < COMMON_BELOW {
+            faults.push(PasswordFault::Common);
+        }
+        faults
+    }
+}
+
+/// Whether taking the words out leaves next to nothing; words of under four letters are nobody's name.
+fn is_little_more_than(password: &str, words: &[&str]) -> bool {
+    let mut left = Zeroizing::new(password.to_owned());
+    for word in words.iter().filter(|word| word.chars().count() >= 4) {
+        left = Zeroizing::new(left.replace(&word.to_lowercase(), ""));
+    }
+    left.len() < password.len() && left.chars().count() < LEFT_OVER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        let policy = PasswordPolicy { min_length: 15, site_name: "Shop Help".into() };
+        let email = EmailAddress::parse("ada.lovelace@example.org").unwrap();
+        match Password::parse(text) {
+            Ok(password) => policy.faults(&password, Some(&email)).iter().map(PasswordFault::code).collect(),
+            Err(fault) => vec![fault.code()],
+        }
+    }
+
+    #[test]
+    fn says_every_reason() {
+        assert!(codes("correct horse battery staple").is_empty());
+        assert!(codes("unwahrscheinlich süß").is_empty());
+        assert_eq!(codes("tulip"), ["too_short", "common"]);
+        assert_eq!(codes("passwordpassword"), ["common"]);
+        assert_eq!(codes("aaaaaaaaaaaaaaaaaaaa"), ["common"]);
+        assert_eq!(codes("123456789012345678"), ["common"]);
+        assert!(codes("Ada.Lovelace@Example.org").contains(&"contains_email"));
+        assert!(codes("ada.lovelace2026!").contains(&"contains_email"));
+        assert!(codes("ShopHelpShop123").contains(&"contains_site_name"));
+        assert_eq!(codes("correct horse\nbattery staple"), ["control_characters"]);
+    }
+
+    #[test]
+    fn length_counts_characters_and_is_never_cut() {
+        assert!(codes(&"ß→q-".repeat(64)).iter().all(|code| *code != "too_long"));
+        assert_eq!(codes(&"x".repeat(257)), ["too_long"]);
+        assert_eq!(codes(&"語".repeat(400)), ["too_long"]);
+    }
+
+    #[test]
+    fn two_spellings_of_a_letter_are_one_password() {
+        let composed = Password::parse("caf\u{e9}").unwrap();
+        let decomposed = Password::parse("cafe\u{301}").unwrap();
+        assert_eq!(composed.as_bytes(), decomposed.as_bytes());
+    }
+}

@@ -1,0 +1,310 @@
+//! Sessions: sign-in, refresh with the lost-answer rule, sign-out, and who a request comes from.
+
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::access_token::AccessClaims;
+use crate::account::{Account, AccountState, Role};
+use crate::audit::{self, Actor};
+use crate::clock::Timestamp;
+use crate::db::types::words;
+use crate::db::{self, Work};
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::hashing::{PasswordHash, Verdict};
+use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
+use crate::identity::IdentityKey;
+use crate::limits;
+use crate::secret::{DeviceToken, RefreshToken};
+use crate::settings::{self, Method, Settings};
+use crate::throttle::{self, Scope};
+
+words! {
+    pub enum EndReason {
+        SignedOut = "signed_out",
+        /// A claim or recovery ended all sessions.
+        Purged = "purged",
+        /// A refresh token was shown that had been replaced long before.
+        Reused = "reused",
+        Expired = "expired",
+        /// Its method was turned off.
+        MethodOff = "method_off",
+        /// Its account may not sign in any more.
+        AccountClosed = "account_closed",
+    }
+}
+
+/// A session as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub id: SessionId,
+    pub account_id: AccountId,
+    pub epoch: i64,
+    pub method: Method,
+    pub device_id: DeviceId,
+    /// The number of the one refresh token that may be used next.
+    pub counter: i64,
+    pub created_at: Timestamp,
+    pub authenticated_at: Timestamp,
+    /// When that refresh token was made.
+    pub rotated_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What a new or refreshed session hands out; the access token is made of it.
+#[derive(Debug)]
+pub struct Issued {
+    pub session: Session,
+    pub account: Account,
+    pub refresh_token: Zeroizing<String>,
+    pub refresh_expires_at: Timestamp,
+    pub device_token: Zeroizing<String>,
+    pub issued_at: Timestamp,
+}
+
+/// Who a request comes from: a session that was looked up in this very unit of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    pub session: Session,
+    pub account: Account,
+}
+
+impl SignedIn {
+    /// Whether presence was proven within the last minutes (rule 12).
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.session.authenticated_at) < limits::FRESH
+    }
+
+    pub fn require_fresh(&self, now: Timestamp) -> Result<()> {
+        if self.is_fresh(now) { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    pub fn require_admin(&self) -> Result<()> {
+        if self.account.role == Role::Admin { Ok(()) } else { Err(Error::NotAdmin) }
+    }
+}
+
+/// Looks at the session row behind a verified access token: it must be live, of the account's present epoch, and
+/// the account's owner must be allowed in.
+pub fn authenticate(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
+    let (session, account) = db::sessions::find_with_account(work, claims.sid)?.ok_or(Error::SessionEnded)?;
+    let live = session.ended_at.is_none()
+        && session.account_id == claims.sub
+        && session.epoch == claims.epoch
+        && session.epoch == account.security_epoch
+        && account.state == AccountState::Claimed;
+    if live { Ok(SignedIn { session, account }) } else { Err(Error::SessionEnded) }
+}
+
+/// What sign-in is given.
+#[derive(Debug, Clone)]
+pub struct SignInAsk {
+    pub address: EmailAddress,
+    pub device_token: Option<String>,
+}
+
+/// What there is to compare a password with; nothing for an address without an account or password.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub stored: Option<PasswordHash>,
+    account: Option<(AccountId, i64)>,
+    device: Option<DeviceId>,
+}
+
+/// First half of a sign-in: counts the attempt, and finds the hash to compare with. No connection is held while
+/// it is compared.
+pub fn begin_sign_in(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> {
+    settings::current(work)?.offers(Method::Password)?;
+    let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
+    let account = found.as_ref().map(|found| (found.account_id, found.epoch));
+    let device = account.and_then(|(id, epoch)| known_device(work, ask, id, epoch));
+    throttle::before_password(work, scope(&ask.address, account, device))?;
+    Ok(Candidate { stored: found.map(|found| found.hash), account, device })
+}
+
+fn known_device(work: &Work<'_>, ask: &SignInAsk, account: AccountId, epoch: i64) -> Option<DeviceId> {
+    let token = DeviceToken::parse(ask.device_token.as_deref()?, work.keyring())?;
+    (token.account == account && token.epoch == epoch).then_some(token.device)
+}
+
+fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Option<DeviceId>) -> Scope<'_> {
+    match (account, device) {
+        (Some((account, _)), Some(device)) => Scope::Device(account, device),
+        _ => Scope::Password(address),
+    }
+}
+
+/// Second half: opens a session if the password was right and nothing has changed meanwhile.
+pub fn finish_sign_in(work: &mut Work<'_>, ask: &SignInAsk, candidate: &Candidate, verdict: &Verdict) -> Result<Issued> {
+    let Verdict::Right { rehashed } = verdict else { return Err(Error::CredentialsWrong) };
+    let (Some((id, epoch)), Some(stored)) = (candidate.account, &candidate.stored) else {
+        return Err(Error::CredentialsWrong);
+    };
+    let settings = settings::current(work)?;
+    let account = db::accounts::get(work, id)?;
+    settings.offers(Method::Password)?;
+    let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
+    let unchanged = found.is_some_and(|f| f.account_id == id && f.epoch == epoch && f.hash == *stored);
+    if !unchanged || settings.may_use(Method::Password, account.state).is_err() {
+        return Err(Error::CredentialsWrong);
+    }
+    throttle::password_was_right(work, scope(&ask.address, candidate.account, candidate.device))?;
+    if let Some(hash) = rehashed {
+        db::credentials::put_password(work, id, hash)?;
+    }
+    let issued = open(work, &settings, &account, Method::Password, None, candidate.device)?;
+    let detail = json!({ "method": Method::Password, "known_device": candidate.device.is_some() });
+    audit::record(work, "session.created", Actor::Account(id), Some(id), &detail)?;
+    Ok(issued)
+}
+
+/// Opens a session for a claimed account.
+pub fn open(
+    work: &mut Work<'_>,
+    settings: &Settings,
+    account: &Account,
+    method: Method,
+    identity: Option<IdentityId>,
+    device: Option<DeviceId>,
+) -> Result<Issued> {
+    settings.may_use(method, account.state)?;
+    let now = work.now();
+    let session = Session {
+        id: work.new_id(),
+        account_id: account.id,
+        epoch: account.security_epoch,
+        method,
+        device_id: device.unwrap_or_else(|| work.new_id()),
+        counter: 0,
+        created_at: now,
+        authenticated_at: now,
+        rotated_at: now,
+        ended_at: None,
+    };
+    db::sessions::insert(work, &session, identity)?;
+    Ok(issue(work, settings, session, account.clone()))
+}
+
+fn issue(work: &Work<'_>, settings: &Settings, session: Session, account: Account) -> Issued {
+    let idle_end = session.rotated_at + settings.session_idle();
+    let absolute_end = session.created_at + settings.session_absolute();
+    let device = DeviceToken { device: session.device_id, account: account.id, epoch: session.epoch };
+    Issued {
+        refresh_token: RefreshToken { session: session.id, counter: session.counter }.reveal(work.keyring()),
+        refresh_expires_at: idle_end.min(absolute_end),
+        device_token: device.reveal(work.keyring()),
+        issued_at: work.now(),
+        session,
+        account,
+    }
+}
+
+/// What becomes of a presented refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is the leaf: it is replaced.
+    Rotate,
+    /// Its successor was made moments ago and never used: the answer was lost, here it is again.
+    Repeat,
+    /// The session ends, for this reason.
+    End(EndReason),
+    /// It ended before.
+    Ended,
+}
+
+/// The facts about a session at a refresh.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub session: &'a Session,
+    pub account: (AccountState, i64),
+    pub settings: &'a Settings,
+    pub now: Timestamp,
+}
+
+/// The rule of refresh (I10): one live leaf, a lost answer is forgiven, reuse ends the family.
+#[must_use]
+pub fn turn(presented: i64, facts: Facts<'_>) -> Turn {
+    let Facts { session, account: (state, epoch), settings, now } = facts;
+    if session.ended_at.is_some() {
+        return Turn::Ended;
+    }
+    if session.epoch != epoch || settings.may_use(session.method, state).is_err() {
+        let off = settings.offers(session.method).is_err();
+        return Turn::End(if off { EndReason::MethodOff } else { EndReason::AccountClosed });
+    }
+    let idle = now.since(session.rotated_at) >= settings.session_idle();
+    if idle || now.since(session.created_at) >= settings.session_absolute() {
+        return Turn::End(EndReason::Expired);
+    }
+    let lost_answer = now.since(session.rotated_at) < limits::LOST_ANSWER;
+    match session.counter.checked_sub(presented) {
+        Some(0) => Turn::Rotate,
+        Some(1) if lost_answer => Turn::Repeat,
+        _ => Turn::End(EndReason::Reused),
+    }
+}
+
+/// Rotates a refresh token in the common case, by one statement that changes nothing unless all is as it should
+/// be, the settings included. `None` leaves the decision to [`refresh`].
+pub fn refresh_at_once(work: &mut Work<'_>, token: RefreshToken) -> Result<Option<Issued>> {
+    let Some(settings) = settings::last_seen(work) else { return Ok(None) };
+    if Method::ALL.iter().any(|method| settings.offers(*method).is_err()) {
+        return Ok(None);
+    }
+    let rotated = db::sessions::rotate(work, token, &settings)?;
+    Ok(rotated.map(|(session, account)| issue(work, &settings, session, account)))
+}
+
+/// Rotates a refresh token, forgives a lost answer, or ends the session, as [`turn`] says.
+pub fn refresh(work: &mut Work<'_>, token: RefreshToken) -> Result<Issued> {
+    let settings = settings::current(work)?;
+    let (mut session, account) = db::sessions::find_with_account(work, token.session)?.ok_or(Error::SessionEnded)?;
+    let facts = Facts {
+        session: &session,
+        account: (account.state, account.security_epoch),
+        settings: &settings,
+        now: work.now(),
+    };
+    match turn(token.counter, facts) {
+        Turn::Rotate => {
+            session.counter += 1;
+            session.rotated_at = work.now();
+            db::sessions::store_rotation(work, &session)?;
+            Ok(issue(work, &settings, session, account))
+        }
+        Turn::Repeat => Ok(issue(work, &settings, session, account)),
+        Turn::Ended => Err(Error::SessionEnded),
+        Turn::End(reason) => {
+            end(work, &session, reason)?;
+            Err(Error::SessionEnded.and_keep())
+        }
+    }
+}
+
+fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
+    db::sessions::end(work, session.id, reason)?;
+    let account = session.account_id;
+    let detail = json!({ "reason": reason });
+    audit::record(work, "session.ended", Actor::Account(account), Some(account), &detail)?;
+    crate::outbox::post_event(work, "session.revoked", account, &json!({ "session_id": session.id, "reason": reason }))
+}
+
+/// Signs out the session a request comes with.
+pub fn sign_out(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    end(work, &who.session, EndReason::SignedOut)
+}
+
+/// Rule 9's purge: the security epoch is raised, all sessions end, all other challenges and flows are void.
+/// Gives the number of sessions that ended.
+pub fn purge(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Result<usize> {
+    db::accounts::raise_epoch(work, account)?;
+    let ended = db::sessions::end_all(work, account, EndReason::Purged)?;
+    db::challenges::void_all(work, account, address)?;
+    db::social_flows::void_all(work, account)?;
+    Ok(ended)
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

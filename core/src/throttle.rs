@@ -1,0 +1,196 @@
+//! Limits that all instances share: they slow a guesser down and never lock an owner out.
+//!
+//! Attempts are counted before they are made, so that a thousand at once are a thousand.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::db::{self, Work};
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::id::{AccountId, DeviceId};
+use crate::keyring::Purpose;
+use crate::limits;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// Wrong passwords of an address, whether or not it has an account.
+    Password(&'a EmailAddress),
+    /// Wrong passwords from a device that has signed in before.
+    Device(AccountId, DeviceId),
+    /// Wrong passwords and codes of a caller.
+    Caller(IpAddr),
+    MailTo(&'a EmailAddress),
+    MailFrom(IpAddr),
+}
+
+impl Scope<'_> {
+    /// The key it is stored under, which says nothing about whom it is of.
+    fn key(self, work: &Work<'_>) -> Vec<u8> {
+        let mac = |parts: &[&[u8]]| work.keyring().mac(Purpose::Throttle, parts).to_vec();
+        match self {
+            Self::Password(address) => mac(&[b"password", address.as_str().as_bytes()]),
+            Self::Device(account, device) => mac(&[b"device", account.0.as_bytes(), device.0.as_bytes()]),
+            Self::Caller(ip) => mac(&[b"caller", ip.to_string().as_bytes()]),
+            Self::MailTo(address) => mac(&[b"mail to", address.as_str().as_bytes()]),
+            Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
+        }
+    }
+}
+
+/// What is kept of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub failures: i64,
+    pub next_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A leaky bucket (GCRA): `next_at` is when it will be empty. Takes one more where there is room, else says
+/// when there will be.
+fn pour(before: Option<Counted>, now: Timestamp, (burst, period): (u32, Duration)) -> Result<Counted, Duration> {
+    let empty_at = before.map_or(now, |c| c.next_at.max(now)) + period;
+    let room = period.saturating_mul(burst);
+    let excess = empty_at.since(now).saturating_sub(room);
+    if excess > Duration::ZERO {
+        return Err(excess);
+    }
+    Ok(Counted { failures: 0, next_at: empty_at, updated_at: now })
+}
+
+/// Counts a password about to be tried as wrong (until it proves right), and says how long the next must wait;
+/// or how long this one must.
+fn count_failure(before: Option<Counted>, now: Timestamp) -> Result<Counted, Duration> {
+    let before = before.filter(|counted| now.since(counted.updated_at) < limits::FAILURES_FORGOTTEN);
+    let failures = before.map_or(0, |counted| counted.failures);
+    if let Some(counted) = before {
+        if failures >= limits::MAX_FAILURES {
+            return Err(limits::FAILURES_FORGOTTEN.saturating_sub(now.since(counted.updated_at)));
+        }
+        if counted.next_at > now {
+            return Err(counted.next_at.since(now));
+        }
+    }
+    let failures = failures + 1;
+    Ok(Counted { failures, next_at: now + wait_after(failures), updated_at: now })
+}
+
+/// Nothing for the first few, then 1 s, 2 s, 4 s … at most an hour.
+fn wait_after(failures: i64) -> Duration {
+    match u32::try_from(failures - limits::FREE_FAILURES) {
+        Ok(over @ 1..) => Duration::from_secs(1_u64 << (over - 1).min(20)).min(limits::LONGEST_WAIT),
+        _ => Duration::ZERO,
+    }
+}
+
+/// Counts a password attempt of an account (or device) and of its caller; refuses where either has to wait.
+pub fn before_password(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    let key = scope.key(work);
+    let counted = count_failure(db::throttles::find(work, &key)?, work.now());
+    let counted = counted.map_err(|retry_after| Error::TooMany { retry_after })?;
+    before_try(work)?;
+    db::throttles::put(work, &key, counted)
+}
+
+/// The password was right: what was counted is taken back.
+pub fn password_was_right(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    forget(work, scope)?;
+    let Some(ip) = work.origin().address else { return Ok(()) };
+    let key = Scope::Caller(ip).key(work);
+    if let Some(counted) = db::throttles::find(work, &key)? {
+        let next_at = counted.next_at - limits::FAILURES_PER_CALLER.1;
+        db::throttles::put(work, &key, Counted { next_at, ..counted })?;
+    }
+    Ok(())
+}
+
+/// Counts a try of a caller at a password or a code.
+pub fn before_try(work: &mut Work<'_>) -> Result<()> {
+    let Some(ip) = work.origin().address else { return Ok(()) };
+    match take(work, Scope::Caller(ip), limits::FAILURES_PER_CALLER)? {
+        None => Ok(()),
+        Some(retry_after) => Err(Error::TooMany { retry_after }),
+    }
+}
+
+/// Forgets what was counted of a scope.
+pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    let key = scope.key(work);
+    db::throttles::delete(work, &key)
+}
+
+/// Whether one more mail may be sent to an address, at its caller's asking. Beyond, the answer is the same.
+pub fn may_mail(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+    if let Some(ip) = work.origin().address
+        && take(work, Scope::MailFrom(ip), limits::MAIL_PER_CALLER)?.is_some()
+    {
+        return Ok(false);
+    }
+    Ok(take(work, Scope::MailTo(to), limits::MAIL_PER_ADDRESS)?.is_none())
+}
+
+/// Takes one from a bucket; the wait until there is room again where there is none.
+fn take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> Result<Option<Duration>> {
+    let key = scope.key(work);
+    match pour(db::throttles::find(work, &key)?, work.now(), limit) {
+        Ok(counted) => db::throttles::put(work, &key, counted).map(|()| None),
+        Err(wait) => Ok(Some(wait)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_bucket_takes_its_burst_then_one_each_period() {
+        let mut bucket = None;
+        for _ in 0..3 {
+            bucket = Some(pour(bucket, START, (3, HOUR)).unwrap());
+        }
+        assert_eq!(pour(bucket, START, (3, HOUR)), Err(HOUR));
+        let later = START + HOUR;
+        bucket = Some(pour(bucket, later, (3, HOUR)).unwrap());
+        assert!(pour(bucket, later, (3, HOUR)).is_err());
+        assert!(pour(bucket, later + HOUR * 3, (3, HOUR)).is_ok());
+    }
+
+    #[test]
+    fn rl_04_rl_07_waits_grow_and_protection_arms_again() {
+        let mut now = START;
+        let mut state = None;
+        let mut made = 0;
+        for _ in 0..1000 {
+            match count_failure(state, now) {
+                Ok(counted) => {
+                    made += 1;
+                    state = Some(counted);
+                }
+                Err(wait) if made < limits::MAX_FAILURES => now = now + wait,
+                Err(_) => break,
+            }
+        }
+        assert_eq!(made, limits::MAX_FAILURES);
+        assert!(now.since(START) > Duration::from_secs(3 * 86_400), "a hundred guesses take days");
+        let much_later = now + limits::FAILURES_FORGOTTEN * 2;
+        let mut state = Some(count_failure(state, much_later).unwrap());
+        assert_eq!(state.unwrap().failures, 1);
+        for _ in 0..limits::FREE_FAILURES {
+            state = Some(count_failure(state, much_later).unwrap());
+        }
+        assert_eq!(count_failure(state, much_later), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn waits_are_bounded() {
+        assert_eq!(wait_after(5), Duration::ZERO);
+        assert_eq!(wait_after(6), Duration::from_secs(1));
+        assert_eq!(wait_after(9), Duration::from_secs(8));
+        assert_eq!(wait_after(90), limits::LONGEST_WAIT);
+    }
+}

@@ -1,0 +1,64 @@
+//! The ways into an account: its password and the identities its owner has proven.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::audit::{self, Actor};
+use crate::db::{self, Work};
+use crate::error::Result;
+use crate::id::{AccountId, IdentityId};
+use crate::identity::IdentityKind;
+use crate::limits;
+use crate::mail::{Mail, MailContent};
+use crate::outbox;
+
+/// One way in. An email is one because whoever reads its mail can set a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WayIn {
+    /// `password`, or the kind of the identity.
+    pub method: &'static str,
+    pub identity_id: Option<IdentityId>,
+    /// The address or handle, for people.
+    pub label: Option<String>,
+}
+
+/// Every way in that an account has now.
+pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
+    let password = db::credentials::find_password(work, account)?
+        .map(|_| WayIn { method: "password", identity_id: None, label: None });
+    let proven = db::identities::list_proven(work, account)?.into_iter().map(|identity| WayIn {
+        method: identity.key.kind.as_str(),
+        identity_id: Some(identity.id),
+        label: identity.label.or_else(|| Some(identity.key.subject).filter(|_| identity.key.kind == IdentityKind::Email)),
+    });
+    Ok(password.into_iter().chain(proven).collect())
+}
+
+/// Drops every identity but one: what a stranger may have linked before the owner came.
+pub fn drop_others(work: &mut Work<'_>, account: AccountId, keep: IdentityId) -> Result<Vec<IdentityId>> {
+    let others = db::identities::list_proven(work, account)?;
+    let mut dropped = Vec::new();
+    for identity in others.into_iter().filter(|identity| identity.id != keep) {
+        db::identities::delete(work, identity.id)?;
+        let detail = json!({ "kind": identity.key.kind, "why": "unlink_others" });
+        audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
+        outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
+        dropped.push(identity.id);
+    }
+    if !dropped.is_empty() {
+        db::identities::make_primary(work, account, keep)?;
+    }
+    Ok(dropped)
+}
+
+/// Mails every proven address of an account.
+pub fn tell_proven_addresses(work: &mut Work<'_>, account: AccountId, content: &MailContent) -> Result<()> {
+    let locale = db::accounts::get(work, account)?.locale;
+    let until = work.now() + limits::NOTICE_LIFE;
+    let proven = db::identities::list_proven(work, account)?;
+    for identity in proven.into_iter().filter(|identity| identity.key.kind == IdentityKind::Email) {
+        let mail = Mail { to: identity.key.subject, locale: locale.clone(), content: content.clone() };
+        outbox::post_mail(work, &mail, None, until)?;
+    }
+    Ok(())
+}
