@@ -1,1 +1,18 @@
-pub fn x(){}
+//! Doorstep's HTTP API and its command line. No SQL and no rules live here.
+
+pub mod background;
+pub mod caller;
+pub mod cli;
+pub mod config;
+mod envelope;
+mod extract;
+mod flows;
+mod mailer;
+pub mod openapi;
+mod operations;
+pub mod problem;
+mod secret_file;
+pub mod server;
+mod state;
+mod telemetry;
+mod v1;

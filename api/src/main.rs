@@ -1,1 +1,7 @@
-fn main(){}
+//! The binary `doorstep`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doorstep_api::cli::main()
+}

@@ -1,6 +1,7 @@
 //! Sign-up, forgot password and claim: to ask for a mailed secret, to look at it, and to spend it.
 
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Actor};
@@ -15,6 +16,7 @@ use crate::limits;
 use crate::linking::{self, Answer, Ask, Holder, House, Outcome};
 use crate::mail::{Mail, MailContent, MailedSecret};
 use crate::outbox;
+use crate::secret::DeviceToken;
 use crate::session::{self, Issued};
 use crate::settings::{self, Settings};
 use crate::throttle::{self, Scope};
@@ -170,6 +172,8 @@ pub struct Confirmed {
     pub outcome: Outcome,
     pub account: Account,
     pub ways_in: Vec<WayIn>,
+    /// Whoever has just set the password is known to the account, however much somebody else guesses.
+    pub device_token: Zeroizing<String>,
     /// Present where it was asked to sign in.
     pub session: Option<Issued>,
 }
@@ -199,7 +203,14 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     } else {
         None
     };
-    Ok(Confirmed { outcome, ways_in: ways_in::list(work, account.id)?, account, session })
+    let device = DeviceToken { device: work.new_id(), account: account.id, epoch: account.security_epoch };
+    Ok(Confirmed {
+        outcome,
+        ways_in: ways_in::list(work, account.id)?,
+        device_token: device.reveal(work.keyring()),
+        account,
+        session,
+    })
 }
 
 /// Makes the address's account its owner's; gives the account and the identity that was proven.

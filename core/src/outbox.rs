@@ -81,6 +81,12 @@ pub fn post_event(work: &mut Work<'_>, topic: &'static str, account: AccountId, 
     )
 }
 
+/// Whether there is mail to be taken.
+pub fn is_mail_due(work: &mut Work<'_>) -> Result<bool> {
+    let now = work.now();
+    Ok(db::outbox::next_due(work)?.is_some_and(|due| due <= now))
+}
+
 /// Takes the next mail that is due, for so long as [`LEASE`]. Mail that has outlived its use is let go.
 pub fn lease_mail(work: &mut Work<'_>) -> Result<Option<Leased>> {
     db::outbox::expire(work)?;

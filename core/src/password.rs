@@ -82,9 +82,9 @@ pub struct PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// Every reason against a password; none means it will do. The owner's address may not be known yet.
+    /// Every reason against a password, whoever it is for; none means it will do. Takes up to some milliseconds.
     #[must_use]
-    pub fn faults(&self, password: &Password, email: Option<&EmailAddress>) -> Vec<PasswordFault> {
+    pub fn faults(&self, password: &Password) -> Vec<PasswordFault> {
         let mut faults = Vec::new();
         let text = password.0.as_str();
         if text.chars().count() < self.min_length {
@@ -93,16 +93,8 @@ impl PasswordPolicy {
         if text.chars().any(char::is_control) {
             faults.push(PasswordFault::ControlCharacters);
         }
-        let site_words: Vec<String> = self.site_name.split_whitespace().map(str::to_lowercase).collect();
-        let lower = Zeroizing::new(text.to_lowercase());
-        if let Some(email) = email
-            && is_little_more_than(&lower, &[email.as_str(), email.local_part()])
-        {
-            faults.push(PasswordFault::ContainsEmail);
-        }
-        let site: Vec<&str> =
-            std::iter::once(self.site_name.as_str()).chain(site_words.iter().map(String::as_str)).collect();
-        if is_little_more_than(&lower, &site) {
+        let site: Vec<&str> = std::iter::once(self.site_name.as_str()).chain(self.site_name.split_whitespace()).collect();
+        if is_little_more_than(text, &site) {
             faults.push(PasswordFault::ContainsSiteName);
         }
         if zxcvbn::zxcvbn(text, &site).guesses_log10() < COMMON_BELOW {
@@ -110,11 +102,19 @@ impl PasswordPolicy {
         }
         faults
     }
+
+    /// The reasons that depend on whose it will be.
+    #[must_use]
+    pub fn faults_for(&self, password: &Password, email: &EmailAddress) -> Vec<PasswordFault> {
+        let own = is_little_more_than(&password.0, &[email.as_str(), email.local_part()]);
+        if own { vec![PasswordFault::ContainsEmail] } else { Vec::new() }
+    }
 }
 
 /// Whether taking the words out leaves next to nothing; words of under four letters are nobody's name.
 fn is_little_more_than(password: &str, words: &[&str]) -> bool {
-    let mut left = Zeroizing::new(password.to_owned());
+    let password = Zeroizing::new(password.to_lowercase());
+    let mut left = password.clone();
     for word in words.iter().filter(|word| word.chars().count() >= 4) {
         left = Zeroizing::new(left.replace(&word.to_lowercase(), ""));
     }
@@ -129,7 +129,10 @@ mod tests {
         let policy = PasswordPolicy { min_length: 15, site_name: "Shop Help".into() };
         let email = EmailAddress::parse("ada.lovelace@example.org").unwrap();
         match Password::parse(text) {
-            Ok(password) => policy.faults(&password, Some(&email)).iter().map(PasswordFault::code).collect(),
+            Ok(password) => {
+                let faults = policy.faults(&password).into_iter().chain(policy.faults_for(&password, &email));
+                faults.map(|fault| fault.code()).collect()
+            }
             Err(fault) => vec![fault.code()],
         }
     }

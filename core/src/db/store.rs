@@ -139,4 +139,19 @@ impl Store {
             }
         }
     }
+
+    /// One writing statement that is its own transaction: on `PostgreSQL` that saves two round trips.
+    pub fn submit_statement<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        mut writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.submit(origin, writes, done),
+            Engine::Postgres(postgres) => {
+                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut writes))));
+            }
+        }
+    }
 }

@@ -1,0 +1,168 @@
+//! Who calls: extractors, so that a handler's signature shows who may. The credential's form is checked here; the
+//! session or key behind it is looked up in the very unit of work that does what was asked.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use doorstep_core::access_token::AccessClaims;
+use doorstep_core::api_key::{self, PlainKey, Scope};
+use doorstep_core::db::{Origin, Work};
+use doorstep_core::session::{self, SignedIn};
+use doorstep_core::{Error, Result};
+
+use crate::problem::{Code, Problem};
+use crate::state::State;
+
+/// Where a request comes from. Nobody has to be anybody for this.
+#[derive(Debug, Clone)]
+pub struct Asker(pub Origin);
+
+impl FromRequest for Asker {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.extensions().get::<Origin>().cloned().unwrap_or_default())))
+    }
+}
+
+/// A signed-in customer.
+pub struct Customer {
+    state: web::Data<State>,
+    pub origin: Origin,
+    claims: Arc<AccessClaims>,
+}
+
+impl FromRequest for Customer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(customer(request))
+    }
+}
+
+fn customer(request: &HttpRequest) -> Result<Customer, Problem> {
+    let state = state(request)?;
+    let token = bearer(request)?;
+    let claims = state.tokens.verify(token, state.now())?;
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+    Ok(Customer { state, origin, claims })
+}
+
+impl Customer {
+    /// A name for the caller of this request, for idempotency keys.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("account {}", self.claims.sub)
+    }
+
+    pub async fn read<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.claims);
+        let reads = move |work: &mut Work<'_>| {
+            let who = session::authenticate(work, &claims)?;
+            reads(work, &who)
+        };
+        Ok(self.state.read(&self.origin, reads).await?)
+    }
+
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.claims);
+        let writes = move |work: &mut Work<'_>| {
+            let who = session::authenticate(work, &claims)?;
+            writes(work, &who)
+        };
+        Ok(self.state.write(&self.origin, writes).await?)
+    }
+}
+
+/// A scope as a type, for [`Machine`].
+pub trait Needs {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($name:ident = $scope:ident),*) => {$(
+        pub struct $name;
+        impl Needs for $name {
+            const SCOPE: Scope = Scope::$scope;
+        }
+    )*};
+}
+needs!(PushInteractions = InteractionsWrite, ReadConversations = ConversationsRead);
+
+/// A help desk or another back end, with an API key that has a scope.
+pub struct Machine<S> {
+    state: web::Data<State>,
+    pub origin: Origin,
+    key_hash: [u8; 32],
+    scope: PhantomData<S>,
+}
+
+impl<S: Needs> FromRequest for Machine<S> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(machine(request))
+    }
+}
+
+fn machine<S>(request: &HttpRequest) -> Result<Machine<S>, Problem> {
+    let key = PlainKey::parse(bearer(request)?).ok_or(Error::ApiKeyInvalid)?;
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+    Ok(Machine { state: state(request)?, origin, key_hash: key.hash(), scope: PhantomData })
+}
+
+impl<S: Needs> Machine<S> {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &api_key::ApiKey) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let hash = self.key_hash;
+        let reads = move |work: &mut Work<'_>| {
+            let key = api_key::authenticate(work, &hash, S::SCOPE)?;
+            reads(work, &key)
+        };
+        Ok(self.state.read(&self.origin, reads).await?)
+    }
+
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &api_key::ApiKey) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let hash = self.key_hash;
+        let writes = move |work: &mut Work<'_>| {
+            let key = api_key::authenticate(work, &hash, S::SCOPE)?;
+            writes(work, &key)
+        };
+        Ok(self.state.write(&self.origin, writes).await?)
+    }
+}
+
+fn state(request: &HttpRequest) -> Result<web::Data<State>, Problem> {
+    request.app_data::<web::Data<State>>().cloned().ok_or_else(|| Problem::new(Code::InternalError))
+}
+
+/// The one `Authorization: Bearer …` of a request (RFC 6750, section 2.1).
+fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return Err(Problem::new(Code::Unauthorized));
+    };
+    let value = header.to_str().map_err(|_| Problem::new(Code::Unauthorized))?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => Ok(token),
+        _ => Err(Problem::new(Code::Unauthorized)),
+    }
+}

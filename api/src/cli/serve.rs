@@ -1,0 +1,62 @@
+//! `doorstep serve`: starts, and says what to do next.
+
+use doorstep_core::api_key::Scope;
+use doorstep_core::db::{self, Store};
+
+use super::people;
+use crate::config::Config;
+use crate::server::{Options, Server};
+
+/// Whom a fresh installation without a mail server invites as its first admin.
+const FIRST_ADMIN: &str = "admin@doorstep.example";
+
+pub fn serve(config: &Config) -> Result<(), String> {
+    let server = Server::start(config, &Options { signals: true, ..Options::default() })?;
+    let base = format!("http://{}", server.address());
+    println!("Doorstep {} serves {}", env!("CARGO_PKG_VERSION"), config.site.name);
+    println!("  API       {base}");
+    println!("  Docs      {base}/docs");
+    match config.location()? {
+        db::Location::Sqlite(path) => println!("  Database  SQLite, {}", path.display()),
+        db::Location::Postgres(_) => println!("  Database  PostgreSQL"),
+    }
+    match config.mail.smtp_url {
+        Some(_) => println!("  Mail      by SMTP"),
+        None => {
+            println!("  Mail      {} (no mail.smtp_url is set)", config.mail_dir().display());
+            first_run(config, server.store(), &base)?;
+        }
+    }
+    server.wait()
+}
+
+/// On the very first start without a mail server: an API key and an admin's invitation, shown this once.
+fn first_run(config: &Config, store: &Store, base: &str) -> Result<(), String> {
+    let fresh = store
+        .read(&super::operator(), |work| Ok(!db::api_keys::exist(work)? && !db::accounts::has_admin(work)?))
+        .map_err(|error| error.to_string())?;
+    if !fresh {
+        return Ok(());
+    }
+    let scopes = vec![Scope::InteractionsWrite, Scope::ConversationsRead];
+    let (_, key) = people::create_key(store, "first run", scopes)?;
+    let key = key.reveal();
+    let invitation = people::invite(config, store, FIRST_ADMIN)?;
+    println!("\nThis is the first start. What follows is shown this once.");
+    println!("\n  API key   {}", *key);
+    if let (Some(secret), Some(url)) = (&invitation.secret, &invitation.claim_url) {
+        println!("  Admin     {FIRST_ADMIN}, who sets a password with the code {}\n            or {url}", *secret.code);
+    }
+    println!("\nPush a first email:\n");
+    println!(
+        "  curl -s {base}/v1/interactions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}'\n",
+        *key,
+        r#"{"source":"desk","external_id":"msg-1","channel":"email","direction":"inbound","from":{"email":"ada@example.org","name":"Ada Lovelace"},"conversation":{"external_id":"case-1","subject":"Printer on fire"},"message":{"body_text":"It is on fire."}}"#
+    );
+    println!("Then let Ada ask for a password; its mail is written to {}:\n", config.mail_dir().display());
+    println!(
+        "  curl -s {base}/v1/password-resets -H 'Content-Type: application/json' -d '{}'\n",
+        r#"{"email":"ada@example.org"}"#
+    );
+    Ok(())
+}

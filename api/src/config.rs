@@ -1,0 +1,390 @@
+//! Configuration: a file, then the environment over it, one name for both. The one place that reads the
+//! environment. A wrong setting is an error that names the key, the value and the cure.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use doorstep_core::chance::Chance;
+use doorstep_core::db::Location;
+use doorstep_core::hashing::HashCost;
+use doorstep_core::keyring::MasterSecret;
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::secret_file;
+
+/// Everything an operator can set; `doorstep.toml` has these tables and keys.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub site: Site,
+    pub data: Data,
+    pub database: Database,
+    pub mail: Mail,
+    pub links: Links,
+    pub hashing: Hashing,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Where the world reaches this service; it is also the issuer of access tokens.
+    pub public_url: Option<String>,
+    /// The audience of access tokens; the public URL where it is not set.
+    pub audience: Option<String>,
+    /// Seals and signs everything. Without it, one is made in the data directory on the first start.
+    pub secret: Option<String>,
+    /// Request threads; as many as cores where it is not set.
+    pub workers: Option<usize>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Web origins that may call from a browser, exactly as browsers send them.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            audience: None,
+            secret: None,
+            workers: None,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// How mails call the help center.
+    pub name: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { name: "Help Center".to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("./data") }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://…`; SQLite in the data directory where it is not set.
+    pub url: Option<String>,
+    pub connections: u32,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, connections: 8 }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// `smtps://user:password@host:465` or `smtp://user:password@host:587`; files in the data directory where it
+    /// is not set.
+    pub smtp_url: Option<String>,
+    pub from: String,
+    /// A directory whose templates replace those built in, by name.
+    pub templates: Option<PathBuf>,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { smtp_url: None, from: "Help Center <help@localhost.example>".to_owned(), templates: None }
+    }
+}
+
+/// The pages of the app that a mail leads to; `{token}` is behind `#`, which no server sees.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Links {
+    pub sign_up: String,
+    pub reset: String,
+    pub admin: String,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            sign_up: "http://localhost:3000/sign-up#token={token}".to_owned(),
+            reset: "http://localhost:3000/reset#token={token}".to_owned(),
+            admin: "http://localhost:3000/reset#token={token}".to_owned(),
+        }
+    }
+}
+
+/// What a password hash costs; it can be raised, not lowered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hashing {
+    pub memory_kib: u32,
+    pub passes: u32,
+    /// Hash threads; as many as cores where it is not set.
+    pub threads: Option<usize>,
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let HashCost { memory_kib, passes, .. } = HashCost::default();
+        Self { memory_kib, passes, threads: None }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+const PREFIX: &str = "DOORSTEP_";
+
+impl Config {
+    /// Reads the file (the one named, or `doorstep.toml` where there is one) and the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, String> {
+        #[expect(clippy::disallowed_methods, reason = "config is the one place that reads the environment")]
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let default = Path::new("doorstep.toml");
+        let file = file.or_else(|| default.exists().then_some(default));
+        let text = match file {
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?
+            }
+            None => String::new(),
+        };
+        Self::from_parts(&text, &environment).map_err(|error| match file {
+            Some(path) => format!("{error}\n(read from {} and the environment)", path.display()),
+            None => error,
+        })
+    }
+
+    /// Puts the environment over a file's text, and checks the whole.
+    pub fn from_parts(text: &str, environment: &[(String, String)]) -> Result<Self, String> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        for (name, value) in environment {
+            if let Some(path) = name.strip_prefix(PREFIX) {
+                put(&mut table, name, path, value)?;
+            } else if name == "DATABASE_URL" && !value.is_empty() {
+                let section = section(&mut table, name, "database")?;
+                section.entry("url").or_insert_with(|| Value::String(value.clone()));
+            }
+        }
+        let config: Self = Value::Table(table).try_into().map_err(|error: toml::de::Error| error.to_string())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.location()?;
+        if let Some(url) = &self.server.public_url {
+            check_url("server.public_url", url)?;
+        }
+        for origin in &self.server.cors_origins {
+            check_url("server.cors_origins", origin)?;
+        }
+        for (key, link) in [("sign_up", &self.links.sign_up), ("reset", &self.links.reset), ("admin", &self.links.admin)] {
+            check_link(key, link)?;
+        }
+        if let Some(secret) = &self.server.secret {
+            MasterSecret::parse(secret).map_err(|why| {
+                format!("server.secret is refused: {why}. Make one with: openssl rand -base64 32")
+            })?;
+        }
+        let least = HashCost::default();
+        if self.hashing.memory_kib < least.memory_kib || self.hashing.passes < least.passes {
+            return Err(format!(
+                "hashing.memory_kib = {}, hashing.passes = {}: it can be raised above {} and {}, not lowered",
+                self.hashing.memory_kib, self.hashing.passes, least.memory_kib, least.passes
+            ));
+        }
+        if !(1..=200).contains(&self.database.connections) {
+            return Err(format!("database.connections = {}: use 1 to 200", self.database.connections));
+        }
+        crate::telemetry::check_level(&self.log.level)
+    }
+
+    pub fn location(&self) -> Result<Location, String> {
+        match &self.database.url {
+            Some(url) => Location::from_url(url).map_err(|why| format!("database.url is refused: {why}")),
+            None => Ok(Location::in_directory(&self.data.dir)),
+        }
+    }
+
+    /// The configured secret, or the one kept in the data directory, which is made where there is none yet.
+    pub fn secret(&self, chance: &Chance) -> Result<MasterSecret, String> {
+        match &self.server.secret {
+            Some(secret) => MasterSecret::parse(secret),
+            None => secret_file::read_or_make(&self.data.dir, chance),
+        }
+    }
+
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        let url = self.server.public_url.clone().unwrap_or_else(|| format!("http://{}", self.server.listen));
+        url.trim_end_matches('/').to_owned()
+    }
+
+    #[must_use]
+    pub fn audience(&self) -> String {
+        self.server.audience.clone().unwrap_or_else(|| self.public_url())
+    }
+
+    #[must_use]
+    pub fn mail_dir(&self) -> PathBuf {
+        self.data.dir.join("mail")
+    }
+}
+
+/// `DOORSTEP_SERVER_PUBLIC_URL` is `[server] public_url`: the table's name ends at the first `_`.
+fn put(table: &mut Table, name: &str, path: &str, value: &str) -> Result<(), String> {
+    let path = path.to_ascii_lowercase();
+    let (section_name, key) =
+        path.split_once('_').ok_or_else(|| format!("{name} is unknown: expected {PREFIX}SECTION_KEY"))?;
+    let section = section(table, name, section_name)?;
+    section.insert(key.to_owned(), parse_value(value));
+    // what is wrong with it is said by the name it came by
+    let alone = Table::from_iter([(section_name.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), parse_value(value))])))]);
+    match Value::Table(alone).try_into::<Config>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{name} is refused: {}", error.message())),
+    }
+}
+
+fn section<'t>(table: &'t mut Table, name: &str, section: &str) -> Result<&'t mut Table, String> {
+    table
+        .entry(section)
+        .or_insert_with(|| Value::Table(Table::new()))
+        .as_table_mut()
+        .ok_or_else(|| format!("{name}: [{section}] is not a table in the file"))
+}
+
+/// Numbers, booleans and lists are written as in the file; everything else is text.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    match parsed {
+        Some(value @ (Value::Integer(_) | Value::Boolean(_) | Value::Array(_))) => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+fn check_url(key: &str, url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let good = rest.is_some_and(|rest| !rest.is_empty()) && !url.contains(['#', '?', ' ']) && !url.contains("@");
+    if good { Ok(()) } else { Err(format!("{key} = {url:?}: expected something like https://help.shop.example")) }
+}
+
+fn check_link(key: &str, link: &str) -> Result<(), String> {
+    let good = link.split_once('#').is_some_and(|(page, fragment)| {
+        page.starts_with("http") && !page.contains("{token}") && fragment.contains("{token}")
+    });
+    if good {
+        return Ok(());
+    }
+    Err(format!(
+        "links.{key} = {link:?}: expected a page of the app with the token behind #, \
+         such as https://help.shop.example/reset#token={{token}}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment: Vec<_> = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Config::from_parts(text, &environment)
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_configuration() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.public_url(), "http://127.0.0.1:8080");
+        assert_eq!(config.location(), Ok(Location::Sqlite("./data/doorstep.db".into())));
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file() {
+        let config = load(
+            "[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://a.example/\"",
+            &[
+                ("DOORSTEP_SERVER_LISTEN", "0.0.0.0:2"),
+                ("DOORSTEP_SERVER_TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+                ("DOORSTEP_DATABASE_CONNECTIONS", "3"),
+                ("DATABASE_URL", "postgres://localhost/x"),
+                ("HOME", "/root"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:2");
+        assert_eq!(config.public_url(), "https://a.example");
+        assert_eq!(config.server.trusted_proxies.len(), 1);
+        assert_eq!(config.database.connections, 3);
+        assert_eq!(config.location(), Ok(Location::Postgres("postgres://localhost/x".into())));
+    }
+
+    #[test]
+    fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
+        let wrong: [(&str, &[(&str, &str)], &[&str]); 10] = [
+            ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
+            ("[servr]", &[], &["servr"]),
+            ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),
+            ("", &[("DOORSTEP_SERVER_LISTEN", "8080")], &["DOORSTEP_SERVER_LISTEN"]),
+            ("", &[("DOORSTEP_SPEED", "1")], &["DOORSTEP_SPEED"]),
+            ("", &[("DATABASE_URL", "mysql://x")], &["database.url", "postgres://"]),
+            ("[links]\nreset = \"https://a.example/reset?token={token}\"", &[], &["links.reset", "#token={token}"]),
+            ("[server]\nsecret = \"short\"", &[], &["server.secret", "32", "openssl rand"]),
+            ("[hashing]\nmemory_kib = 64", &[], &["hashing.memory_kib = 64", "19456"]),
+            ("[server]\npublic_url = \"help.example\"", &[], &["server.public_url", "help.example", "https://"]),
+        ];
+        for (text, environment, words) in wrong {
+            let error = load(text, environment).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{text} {environment:?} says: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        let error = load("[server]\nsecret = \"hunter2hunter2\"", &[]).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Use cases that hash a password between two units of work, so that no connection is held while it is hashed.
+
+use actix_web::web;
+use doorstep_core::challenge::Presented;
+use doorstep_core::db::Origin;
+use doorstep_core::error::Fault;
+use doorstep_core::mailed_secret::{self, Confirm, Confirmed, Desk};
+use doorstep_core::password::{Password, PasswordFault};
+use doorstep_core::secret::RefreshToken;
+use doorstep_core::session::{self, Issued, SignInAsk};
+use doorstep_core::{Error, Result, account, settings};
+
+use crate::state::{self, State};
+
+/// What somebody sends who presents a mailed secret.
+pub struct Confirmation {
+    pub desk: Desk,
+    pub presented: Presented,
+    pub password: String,
+    pub full_name: Option<String>,
+    pub unlink_others: bool,
+}
+
+/// Spends a mailed secret. Everything else is checked first, and the secret is spent last.
+pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Result<Confirmed> {
+    if let Some(why) = asked.full_name.as_deref().and_then(account::not_a_name) {
+        return Err(Error::invalid("/full_name", "invalid", why));
+    }
+    let password = Password::parse(&asked.password).map_err(|fault| Error::WeakPassword(vec![fault]))?;
+    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
+    let judged = password.clone();
+    let judge = policy.clone();
+    let faults = web::block(move || judge.faults(&judged)).await.map_err(|error| Error::Broken(error.to_string()))?;
+    refuse(faults)?;
+    let (desk, presented) = (asked.desk, asked.presented);
+    let shown = state.write(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
+    refuse(policy.faults_for(&password, &shown.challenge.address))?;
+    let password = state::hash(state.hasher.take_place()?, password).await?;
+    let confirm = Confirm {
+        challenge: shown.challenge.id,
+        how: shown.how,
+        password,
+        full_name: asked.full_name,
+        unlink_others: asked.unlink_others,
+        sign_in: desk == Desk::SignUp,
+    };
+    state.write(origin, move |work| mailed_secret::confirm(work, &confirm)).await
+}
+
+fn refuse(faults: Vec<PasswordFault>) -> Result<()> {
+    if faults.is_empty() { Ok(()) } else { Err(Error::WeakPassword(faults)) }
+}
+
+/// Signs in. Whoever finds no place among the hash threads is sent away before anything is counted.
+pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: &str) -> Result<Issued> {
+    let password = Password::parse(password).map_err(|fault| {
+        Error::Invalid(vec![Fault::new("/password", fault.code(), fault.detail())])
+    })?;
+    let place = state.hasher.take_place()?;
+    let begun = ask.clone();
+    let candidate = state.write(origin, move |work| session::begin_sign_in(work, &begun)).await?;
+    let verdict = state::verify(place, password, candidate.stored.clone()).await?;
+    state.write(origin, move |work| session::finish_sign_in(work, &ask, &candidate, &verdict)).await
+}
+
+/// Rotates a refresh token: in one statement where all is as it should be, by the book where it is not.
+pub async fn refresh(state: &State, origin: &Origin, token: &str) -> Result<Issued> {
+    let token = RefreshToken::parse(token, state.store.keyring()).ok_or(Error::SessionEnded)?;
+    if let Some(issued) = state.write_at_once(origin, move |work| session::refresh_at_once(work, token)).await? {
+        return Ok(issued);
+    }
+    state.write(origin, move |work| session::refresh(work, token)).await
+}

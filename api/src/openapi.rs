@@ -1,0 +1,235 @@
+//! The OpenAPI 3.1 document: generated from the handlers, completed with every problem an operation can answer.
+
+use std::collections::BTreeMap;
+
+use actix_web::App;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_actix_web::AppExt;
+
+use crate::problem::{Code, FieldError, ProblemBody};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Doorstep",
+        description = "The customer sign-in service of a help center. Whoever wrote to support already has an \
+            account with that history in it; the first time they sign in it becomes theirs, and nobody else's.\n\n\
+            Errors are problems (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC, ids are UUIDs, unknown \
+            fields are refused. Lists take `limit` and `cursor` and give `items` and `next_cursor`. 429 and 503 \
+            carry `Retry-After`. Every response carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(ProblemBody<'_>, FieldError<'_>)),
+    modifiers(&Schemes),
+    security(("access_token" = [])),
+    tags(
+        (name = "Sign-in options", description = "What a frontend may show now"),
+        (name = "Sign-up", description = "A new account, or the one that support already keeps"),
+        (name = "Forgot password", description = "A new password, or the first: it claims the account support keeps"),
+        (name = "Sessions", description = "Sign in, refresh, sign out"),
+        (name = "Me", description = "The signed-in customer"),
+        (name = "Conversations", description = "What I wrote to support and what support answered"),
+        (name = "Help desk", description = "For the help desk's back end, with an API key"),
+        (name = "Keys", description = "For services that verify access tokens"),
+        (name = "Operations", description = "For whoever runs it"),
+    )
+)]
+struct Document;
+
+struct Schemes;
+
+impl utoipa::Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let bearer = |description: &str, format: Option<&str>| {
+            let mut scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description));
+            if let Some(format) = format {
+                scheme = scheme.bearer_format(format);
+            }
+            SecurityScheme::Http(scheme.build())
+        };
+        components.add_security_scheme("access_token", bearer("A session's access token", Some("JWT")));
+        components.add_security_scheme("api_key", bearer("An API key: `dsk_…`", None));
+    }
+}
+
+/// The document, complete.
+#[must_use]
+pub fn document() -> Value {
+    let (_, document) = App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .configure(crate::v1::routes)
+        .configure(crate::operations::routes)
+        .split_for_parts();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    for operation in operations(&mut document) {
+        add_problems(operation);
+    }
+    document
+}
+
+/// The document as it is committed and served.
+#[must_use]
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Every path template of the document with its methods.
+#[must_use]
+pub fn methods() -> Vec<(String, Vec<String>)> {
+    let document = document();
+    let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let methods = |item: &Value| item.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase()).collect();
+    paths.map(|(path, item)| (path.clone(), methods(item))).collect()
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
+    document
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(|paths| paths.values_mut())
+        .filter_map(Value::as_object_mut)
+        .flat_map(|item| item.values_mut())
+        .filter_map(Value::as_object_mut)
+}
+
+/// What an operation itself can answer, and what any operation of its kind can.
+fn problem_codes(operation: &mut Map<String, Value>) -> Vec<Code> {
+    let own = operation.remove("x-problems");
+    let named = |code: &Code| {
+        own.as_ref().and_then(Value::as_array).is_some_and(|codes| codes.iter().any(|word| word == code.as_str()))
+    };
+    let public = operation.get("security").is_some_and(|security| *security == json!([{}]));
+    let by_key = operation.get("security").is_some_and(|security| security.to_string().contains("api_key"));
+    let body = operation.contains_key("requestBody");
+    let fields = body || operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("\"query\""));
+    let idempotent = operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("Idempotency"));
+    let plain = operation.get("tags").is_some_and(|tags| tags.to_string().contains("Keys"));
+    let general = |code: &Code| match code {
+        Code::Unauthorized => !public,
+        Code::InsufficientScope => by_key,
+        Code::MalformedJson | Code::PayloadTooLarge | Code::UnsupportedMediaType | Code::RequestTimeout => body,
+        Code::ValidationFailed => fields || idempotent,
+        Code::Overloaded | Code::Unavailable => !plain,
+        Code::InternalError => true,
+        _ => false,
+    };
+    Code::ALL.iter().filter(|code| named(code) || general(code)).copied().collect()
+}
+
+fn add_problems(operation: &mut Map<String, Value>) {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in problem_codes(operation) {
+        by_status.entry(code.status()).or_default().push(code);
+    }
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for (status, codes) in by_status {
+        responses.insert(status.to_string(), response(status, &codes));
+    }
+}
+
+fn response(status: u16, codes: &[Code]) -> Value {
+    let words: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
+    let examples: Map<String, Value> = codes.iter().map(|code| (code.as_str().to_owned(), example(*code))).collect();
+    let mut response = json!({
+        "description": words.join("; "),
+        "content": { "application/problem+json": {
+            "schema": { "$ref": "#/components/schemas/Problem" },
+            "examples": examples,
+        } },
+    });
+    if matches!(status, 429 | 503)
+        && let Some(response) = response.as_object_mut()
+    {
+        let header = json!({ "description": "Seconds to wait", "schema": { "type": "integer", "minimum": 1 } });
+        response.insert("headers".to_owned(), json!({ "Retry-After": header }));
+    }
+    response
+}
+
+fn example(code: Code) -> Value {
+    let mut value = json!({
+        "type": format!("https://auth.shop.example/problems/{}", code.slug()),
+        "title": code.title(), "status": code.status(), "code": code.as_str(), "detail": code.cure(),
+        "request_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
+    });
+    let errors = match code {
+        Code::WeakPassword => json!([{ "pointer": "/password", "code": "too_short",
+            "detail": "Use at least 15 characters; a few words with spaces do well." }]),
+        Code::ValidationFailed => json!([{ "pointer": "/email", "code": "invalid_email",
+            "detail": "An address looks like ada@example.org." }]),
+        _ => return json!({ "value": value }),
+    };
+    if let Some(value) = value.as_object_mut() {
+        value.insert("errors".to_owned(), errors);
+    }
+    json!({ "value": value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| match value {
+                Value::String(target) if name == "$ref" => found.push(target.clone()),
+                other => references(other, found),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn no_reference_dangles() {
+        let document = document();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50);
+        for target in found {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target} is nowhere");
+        }
+    }
+
+    #[test]
+    fn every_operation_says_who_may_call_it_and_how_it_answers() {
+        let mut document = document();
+        let mut names = Vec::new();
+        for operation in operations(&mut document) {
+            let name = operation.get("operationId").unwrap().as_str().unwrap().to_owned();
+            assert!(operation.get("summary").is_some(), "{name} has no summary");
+            let responses = operation.get("responses").unwrap().as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2') || status.starts_with('3')), "{name}");
+            assert!(responses.contains_key("500"), "{name}");
+            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+                assert!(response.pointer("/content/application~1problem+json/examples").is_some(), "{name} {status}");
+            }
+            names.push(name);
+        }
+        let mut unique = names.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len());
+    }
+
+    #[test]
+    fn a_schema_of_a_body_has_an_example() {
+        let document = document();
+        let schemas = document.pointer("/components/schemas").unwrap().as_object().unwrap();
+        for (name, schema) in schemas {
+            let object = schema.get("properties").is_some();
+            let page = name.ends_with("Page");
+            let told = schema.get("example").is_some()
+                || schema.get("properties").is_some_and(|properties| properties.to_string().contains("\"example"));
+            assert!(!object || page || told, "{name} has no example");
+        }
+    }
+}

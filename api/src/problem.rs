@@ -1,0 +1,283 @@
+//! Problems (RFC 9457): every error a caller can meet, with a stable code.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use doorstep_core::error::{Error, Fault};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+macro_rules! problems {
+    ($($code:ident = $word:literal, $status:literal, $title:literal, $cure:literal;)*) => {
+        /// What can go wrong, one word each. The words never change; new ones may come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $($code),* }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $word),* }
+            }
+
+            /// The HTTP status that goes with it.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$code => $status),* }
+            }
+
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title),* }
+            }
+
+            /// What a caller can do about it.
+            #[must_use]
+            pub const fn cure(self) -> &'static str {
+                match self { $(Self::$code => $cure),* }
+            }
+        }
+    };
+}
+
+problems! {
+    MalformedJson = "malformed_json", 400, "The body is not the JSON it should be",
+        "Send one JSON object with the fields of the documentation; unknown and repeated fields are refused.";
+    MalformedRequest = "malformed_request", 400, "The request is not well formed",
+        "Send well-formed HTTP; a request target and headers have bounds.";
+    Unauthorized = "unauthorized", 401, "This needs a valid credential",
+        "Send Authorization: Bearer with an access token (or an API key, where the operation takes one). Refresh the session or sign in again.";
+    InvalidCredentials = "invalid_credentials", 401, "The address or the password is wrong",
+        "Ask for both again, and offer forgot password. The answer is the same whether or not the address has an account.";
+    SessionEnded = "session_ended", 401, "The session has ended",
+        "Sign in again. The refresh token was too old, used twice, or its session was ended.";
+    InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
+        "Use a key with the scope that the detail names.";
+    MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
+        "Read GET /v1/sign-in-options and show only what it offers.";
+    NotFound = "not_found", 404, "There is nothing here",
+        "Check the path and the id. What belongs to somebody else is answered like this too.";
+    SecretNotFound = "secret_not_found", 404, "The link or code is not right",
+        "Let the person check the code or the link, or ask for a new mail. Five wrong codes spend a code, never the link.";
+    MethodNotAllowed = "method_not_allowed", 405, "The resource has no such method",
+        "Use one of the methods in the Allow header.";
+    RequestTimeout = "request_timeout", 408, "The request took too long to arrive",
+        "Send the whole body within 15 seconds.";
+    SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
+        "Ask for a new mail.";
+    PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
+        "Read it again, and repeat the change with the new ETag.";
+    PayloadTooLarge = "payload_too_large", 413, "The body is too large",
+        "Send at most 64 KiB; a push may have 1 MiB.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body is of another type",
+        "Send Content-Type: application/json.";
+    ValidationFailed = "validation_failed", 422, "Some fields are not valid",
+        "Each entry of errors points to a field and says what is wrong with it.";
+    WeakPassword = "weak_password", 422, "The password is refused",
+        "Each entry of errors gives a reason. Nothing was spent: present the same link or code again.";
+    IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key came with another request",
+        "Use a new key for a new request; repeat a request with the very same body.";
+    TooManyRequests = "too_many_requests", 429, "Too many attempts",
+        "Wait for as many seconds as Retry-After says. A device that has signed in before gets through with its device_token.";
+    InternalError = "internal_error", 500, "Something broke on our side",
+        "Try again later, and tell the operator the request_id.";
+    Overloaded = "overloaded", 503, "Too much is going on at the moment",
+        "Try again after as many seconds as Retry-After says.";
+    Unavailable = "unavailable", 503, "A part of the service is away",
+        "Try again after as many seconds as Retry-After says.";
+}
+
+impl Code {
+    /// The last part of the problem's `type`.
+    #[must_use]
+    pub fn slug(self) -> String {
+        self.as_str().replace('_', "-")
+    }
+
+    #[must_use]
+    pub fn http_status(self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// A problem on its way to the caller; the envelope gives it its type's URL and the request's id.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub code: Code,
+    pub detail: Option<String>,
+    pub errors: Vec<Fault>,
+    pub retry_after: Option<Duration>,
+}
+
+/// A problem details object (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "https://auth.shop.example/problems/secret-expired",
+    "title": "The link or code was used, replaced, or is too old",
+    "status": 410,
+    "code": "secret_expired",
+    "detail": "Ask for a new mail.",
+    "request_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11"
+}))]
+pub struct ProblemBody<'a> {
+    /// A page about this kind of problem.
+    pub r#type: String,
+    pub title: &'a str,
+    pub status: u16,
+    /// A stable word for programs.
+    pub code: &'a str,
+    pub detail: &'a str,
+    /// Tell it to the operator.
+    pub request_id: &'a str,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError<'a>>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FieldError)]
+pub struct FieldError<'a> {
+    /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter.
+    #[schema(example = "/password")]
+    pub pointer: &'a str,
+    /// A stable word for programs.
+    #[schema(example = "too_short")]
+    pub code: &'a str,
+    #[schema(example = "Use at least 15 characters; a few words with spaces do well.")]
+    pub detail: &'a str,
+}
+
+impl Problem {
+    #[must_use]
+    pub const fn new(code: Code) -> Self {
+        Self { code, detail: None, errors: Vec::new(), retry_after: None }
+    }
+
+    #[must_use]
+    pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(code) }
+    }
+
+    #[must_use]
+    pub fn body<'a>(&'a self, public_url: &str, request_id: &'a str) -> ProblemBody<'a> {
+        ProblemBody {
+            r#type: format!("{public_url}/problems/{}", self.code.slug()),
+            title: self.code.title(),
+            status: self.code.status(),
+            code: self.code.as_str(),
+            detail: self.detail.as_deref().unwrap_or_else(|| self.code.cure()),
+            request_id,
+            errors: self
+                .errors
+                .iter()
+                .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.as_str())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.http_status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        if let Some(wait) = self.retry_after {
+            // whole seconds (RFC 9110, section 10.2.3), never zero
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if self.code == Code::Unauthorized || self.code == Code::InsufficientScope {
+            let challenge = match self.code {
+                Code::InsufficientScope => "Bearer error=\"insufficient_scope\"",
+                _ => "Bearer",
+            };
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+/// How long who meets a missing part is asked to wait.
+const OUTAGE: Duration = Duration::from_secs(2);
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Invalid(errors) => Self { errors, ..Self::new(Code::ValidationFailed) },
+            Error::WeakPassword(faults) => Self {
+                errors: faults.iter().map(|fault| Fault::new("/password", fault.code(), fault.detail())).collect(),
+                ..Self::new(Code::WeakPassword)
+            },
+            Error::SecretUnknown => Self::new(Code::SecretNotFound),
+            Error::SecretGone => Self::new(Code::SecretExpired),
+            Error::CredentialsWrong => Self::new(Code::InvalidCredentials),
+            Error::SessionEnded => Self::new(Code::Unauthorized),
+            Error::AccessTokenInvalid(why) => {
+                Self::with_detail(Code::Unauthorized, format!("The access token is not valid: {why}."))
+            }
+            Error::ApiKeyInvalid => Self::with_detail(Code::Unauthorized, "The API key is not valid."),
+            Error::ScopeMissing(scope) => {
+                Self::with_detail(Code::InsufficientScope, format!("The API key lacks the scope {scope}."))
+            }
+            Error::MethodOff(what) => Self::with_detail(Code::MethodDisabled, format!("The admin has turned {what} off.")),
+            Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
+            Error::Changed => Self::new(Code::PreconditionFailed),
+            Error::KeyReused => Self::new(Code::IdempotencyKeyReused),
+            Error::TooMany { retry_after } => Self { retry_after: Some(retry_after), ..Self::new(Code::TooManyRequests) },
+            Error::Busy { what, retry_after } => {
+                tracing::warn!(what, "a bounded queue is full");
+                Self { retry_after: Some(retry_after), ..Self::new(Code::Overloaded) }
+            }
+            Error::Unavailable(cause) => {
+                tracing::error!(cause, "unavailable");
+                Self { retry_after: Some(OUTAGE), ..Self::new(Code::Unavailable) }
+            }
+            Error::Kept(inner) => Self::from(*inner),
+            Error::Stale | Error::NotAdmin | Error::Database(_) | Error::Broken(_) => {
+                tracing::error!(cause = %error, "internal error");
+                Self::new(Code::InternalError)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_told_apart_and_documented() {
+        let words: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        let page = include_str!("../../docs/problems.md");
+        for code in Code::ALL {
+            assert!((400..600).contains(&code.status()));
+            assert!(page.contains(&format!("`{}`", code.as_str())), "docs/problems.md leaves out {}", code.as_str());
+        }
+    }
+
+    #[test]
+    fn rl_11_a_wait_is_whole_seconds_and_never_zero() {
+        for (wait, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let problem = Problem::from(Error::TooMany { retry_after: Duration::from_millis(wait) });
+            assert_eq!(problem.error_response().headers().get(RETRY_AFTER).unwrap(), header);
+        }
+    }
+}

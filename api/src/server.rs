@@ -1,0 +1,260 @@
+//! The server: everything put together, started, and stopped again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::ServerHandle;
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, middleware, web};
+use doorstep_core::access_token::AccessTokens;
+use doorstep_core::chance::Chance;
+use doorstep_core::clock::Clock;
+use doorstep_core::db::{self, Location, Store, StoreOptions};
+use doorstep_core::hashing::{HashCost, Hasher};
+use doorstep_core::house;
+use doorstep_core::keyring::Keyring;
+use utoipa_actix_web::AppExt;
+
+use crate::background::{self, Stop};
+use crate::config::Config;
+use crate::envelope::envelope;
+use crate::mailer::Mailer;
+use crate::problem::{Code, Problem};
+use crate::state::State;
+use crate::{operations, secret_file, v1};
+
+/// What only a test changes.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub clock: Clock,
+    /// What a hash costs, in place of the configured cost.
+    pub hash_cost: Option<HashCost>,
+    /// Whether the process's signals stop the server.
+    pub signals: bool,
+}
+
+/// How long requests in flight may take when the server is told to stop.
+const GRACE_SECONDS: u64 = 10;
+/// How long a head may take to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// A server that runs.
+pub struct Server {
+    address: SocketAddr,
+    store: Store,
+    handle: ServerHandle,
+    stop: Arc<Stop>,
+    threads: Vec<JoinHandle<()>>,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// Opens the database of a configuration: migrated, and with this secret.
+pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens), String> {
+    let location = config.location()?;
+    if let Location::Sqlite(_) = location {
+        secret_file::make_private_dir(&config.data.dir)?;
+    }
+    let chance = Chance::System;
+    let keyring = config.secret(&chance).and_then(|secret| Keyring::new(&secret).map_err(|error| error.to_string()))?;
+    let migrated = db::migrate(&location).map_err(|error| error.to_string())?;
+    if !migrated.applied.is_empty() {
+        tracing::info!(version = migrated.version, applied = migrated.applied.len(), "database migrated");
+    }
+    let options = StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
+    let store = Store::open(options).map_err(|error| error.to_string())?;
+    let keys = house::settle_in(&store).map_err(|error| explain(&error.to_string()))?;
+    let tokens = AccessTokens::new(config.public_url(), config.audience(), keys, chance);
+    Ok((store, tokens))
+}
+
+/// What an operator can do about a database that cannot be opened.
+fn explain(error: &str) -> String {
+    if error.contains("another secret") {
+        return format!(
+            "{error}. Set server.secret (DOORSTEP_SERVER_SECRET) to the secret it was set up with, \
+             or bring back the secret.key of its data directory"
+        );
+    }
+    error.to_owned()
+}
+
+impl Server {
+    /// Starts a server on threads of its own, and returns once it listens.
+    pub fn start(config: &Config, options: &Options) -> Result<Self, String> {
+        let (store, tokens) = open_store(config, options.clock.clone())?;
+        let tokens = Arc::new(tokens);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cost = options.hash_cost.unwrap_or(HashCost {
+            memory_kib: config.hashing.memory_kib,
+            passes: config.hashing.passes,
+            ..HashCost::default()
+        });
+        let hasher = Hasher::start(config.hashing.threads.unwrap_or(cores), cost, &Chance::System)
+            .map_err(|error| error.to_string())?;
+        let mailer = Arc::new(Mailer::new(config)?);
+        let stop = Arc::new(Stop::default());
+        let state = web::Data::new(State {
+            store: store.clone(),
+            hasher,
+            tokens: Arc::clone(&tokens),
+            public_url: config.public_url(),
+            site_name: config.site.name.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            openapi: crate::openapi::text(),
+            paths: crate::openapi::methods(),
+        });
+        let (address, handle, serving) = serve(config, state, options.signals, config.server.workers.unwrap_or(cores))?;
+        let thread = |error: std::io::Error| format!("cannot start a thread: {error}");
+        let mut threads = mailer.start(&store, &stop).map_err(thread)?;
+        threads.push(background::start(store.clone(), tokens, Arc::clone(&stop)).map_err(thread)?);
+        Ok(Self { address, store, handle, stop, threads, serving: Some(serving) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its store, for what goes around the API.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits until it was stopped by a signal, then lets its threads end.
+    pub fn wait(mut self) -> Result<(), String> {
+        let served = self.serving.take().map(JoinHandle::join);
+        self.end_threads();
+        match served {
+            Some(Ok(Err(error))) => Err(format!("the server failed: {error}")),
+            Some(Err(_)) => Err("the server panicked".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops it; requests in flight are finished.
+    pub fn stop(self) -> Result<(), String> {
+        // the future only waits; what stops the server is the call
+        drop(self.handle.stop(true));
+        self.wait()
+    }
+
+    fn end_threads(&mut self) {
+        self.stop.tell();
+        self.store.bell().ring();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread panicked");
+            }
+        }
+    }
+}
+
+type Serving = (SocketAddr, ServerHandle, JoinHandle<std::io::Result<()>>);
+
+/// Runs actix on a thread of its own.
+fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize) -> Result<Serving, String> {
+    let (send, started) = mpsc::channel();
+    let (listen, origins) = (config.server.listen, config.server.cors_origins.clone());
+    let serving = std::thread::Builder::new()
+        .name("server".into())
+        .spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let build = move || app(state.clone(), origins.clone());
+                let server = HttpServer::new(build)
+                    .workers(workers)
+                    .client_request_timeout(HEAD_TIME)
+                    .client_disconnect_timeout(Duration::from_secs(1))
+                    .shutdown_timeout(GRACE_SECONDS);
+                let server = if signals { server } else { server.disable_signals() };
+                let server = server.bind(listen)?;
+                let address = server.addrs().first().copied().unwrap_or(listen);
+                let server = server.run();
+                drop(send.send((address, server.handle())));
+                server.await
+            })
+        })
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    match started.recv() {
+        Ok((address, handle)) => Ok((address, handle, serving)),
+        Err(_) => Err(match serving.join() {
+            Ok(Err(error)) => format!("server.listen = {listen}: cannot listen there: {error}"),
+            _ => "the server did not start".to_owned(),
+        }),
+    }
+}
+
+/// The application of one worker.
+fn app(
+    state: web::Data<State>,
+    origins: Vec<String>,
+) -> App<
+    impl actix_web::dev::ServiceFactory<
+        actix_web::dev::ServiceRequest,
+        Config = (),
+        Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(state)
+        .into_utoipa_app()
+        .configure(v1::routes)
+        .configure(operations::routes)
+        .into_app()
+        .configure(operations::pages)
+        .default_service(web::to(nothing_here))
+        .wrap(middleware::from_fn(envelope))
+        .wrap(cors(&origins))
+}
+
+/// By an exact list; without one no browser of another origin is answered.
+fn cors(origins: &[String]) -> middleware::Condition<Cors> {
+    let listed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
+    let cors = listed
+        .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
+        .allowed_headers(["authorization", "content-type", "idempotency-key", "if-match"])
+        .expose_headers(["etag", "location", "retry-after", "x-request-id"])
+        .max_age(600);
+    middleware::Condition::new(!origins.is_empty(), cors)
+}
+
+/// A path without a resource, or a method that its resource does not have.
+async fn nothing_here(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let allowed = allowed_methods(&state, request.path());
+    if allowed.is_empty() {
+        return Problem::new(Code::NotFound).error_response();
+    }
+    let mut response = Problem::new(Code::MethodNotAllowed).error_response();
+    if let Ok(allow) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+/// The methods that the document gives a path.
+fn allowed_methods(state: &State, path: &str) -> Vec<String> {
+    state
+        .paths
+        .iter()
+        .filter(|(template, _)| matches(template, path))
+        .flat_map(|(_, methods)| methods.iter().cloned())
+        .collect()
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(part), Some(text)) if part == text || (part.starts_with('{') && !text.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}

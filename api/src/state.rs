@@ -1,0 +1,92 @@
+//! What every request has at hand, and the way from async handlers to the synchronous core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorstep_core::access_token::AccessTokens;
+use doorstep_core::clock::Timestamp;
+use doorstep_core::db::{Origin, Store, Work};
+use doorstep_core::hashing::{Hasher, PasswordHash, Place, Verdict};
+use doorstep_core::password::Password;
+use doorstep_core::{Error, Result};
+use ipnet::IpNet;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// How long a caller waits for the database; the work itself has shorter bounds.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+pub struct State {
+    pub store: Store,
+    pub hasher: Hasher,
+    pub tokens: Arc<AccessTokens>,
+    pub public_url: String,
+    pub site_name: String,
+    pub trusted_proxies: Vec<IpNet>,
+    /// The OpenAPI document.
+    pub openapi: String,
+    /// The methods of every path template in it.
+    pub paths: Vec<(String, Vec<String>)>,
+}
+
+impl State {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
+    /// Reads in a unit of work.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        reads: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (send, answer) = oneshot::channel();
+        self.store.submit_read(origin.clone(), reads, move |result| drop(send.send(result)));
+        wait(answer).await
+    }
+
+    /// Writes in a unit of work: one durable transaction.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (send, answer) = oneshot::channel();
+        self.store.submit_write(origin.clone(), writes, move |result| drop(send.send(result)));
+        wait(answer).await
+    }
+
+    /// Runs one writing statement that needs no transaction around it.
+    pub async fn write_at_once<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (send, answer) = oneshot::channel();
+        self.store.submit_statement(origin.clone(), writes, move |result| drop(send.send(result)));
+        wait(answer).await
+    }
+}
+
+/// Compares a password on the hash threads.
+pub async fn verify(place: Place, password: Password, stored: Option<PasswordHash>) -> Result<Verdict> {
+    let (send, answer) = oneshot::channel();
+    place.verify(password, stored, move |result| drop(send.send(result)));
+    wait(answer).await
+}
+
+/// Hashes a password on the hash threads.
+pub async fn hash(place: Place, password: Password) -> Result<PasswordHash> {
+    let (send, answer) = oneshot::channel();
+    place.hash(password, move |result| drop(send.send(result)));
+    wait(answer).await
+}
+
+async fn wait<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Broken("a unit of work was dropped".into())),
+        Err(_) => Err(Error::Unavailable("a unit of work took too long".into())),
+    }
+}

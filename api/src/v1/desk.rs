@@ -1,0 +1,190 @@
+//! The help desk's view of conversations: what customers started and answered, for one that polls.
+
+use actix_web::{HttpResponse, get};
+use doorstep_core::clock::Timestamp;
+use doorstep_core::conversation::{self, Conversation, Message};
+use doorstep_core::id::ConversationId;
+use doorstep_core::page::PageAsk;
+use doorstep_core::Error;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::conversations::PageQuery;
+use super::pages;
+use crate::caller::{Machine, ReadConversations};
+use crate::extract::{Id, Query};
+use crate::problem::Problem;
+
+/// A conversation, as the help desk sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Conversation, example = json!({
+    "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "account_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
+    "source": "desk", "external_id": "case-17", "channel": "email", "subject": "Printer on fire", "status": "open",
+    "follow_up_of": null, "started_by_customer": false, "created_at": "2026-01-02T03:04:05Z",
+    "updated_at": "2026-01-02T03:24:05Z"
+}))]
+pub struct DeskConversationBody {
+    /// Name it in a push (`conversation.id`) to answer.
+    pub id: Uuid,
+    pub account_id: Uuid,
+    pub source: Option<String>,
+    /// The desk's own id; null where the customer started it here.
+    pub external_id: Option<String>,
+    pub channel: &'static str,
+    pub subject: String,
+    pub status: &'static str,
+    pub follow_up_of: Option<Uuid>,
+    pub started_by_customer: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+impl From<Conversation> for DeskConversationBody {
+    fn from(conversation: Conversation) -> Self {
+        Self {
+            id: conversation.id.0,
+            account_id: conversation.account_id.0,
+            source: conversation.source,
+            external_id: conversation.external_id,
+            channel: conversation.channel.as_str(),
+            subject: conversation.subject,
+            status: conversation.status.as_str(),
+            follow_up_of: conversation.follow_up_of.map(|id| id.0),
+            started_by_customer: conversation.started_by.is_some(),
+            created_at: conversation.created_at,
+            updated_at: conversation.updated_at,
+        }
+    }
+}
+
+/// A message, as the help desk sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Message, example = json!({
+    "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30", "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20",
+    "author": "requester", "visibility": "shown", "author_account_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
+    "author_name": "Ada Lovelace", "body_text": "It is out now.", "body_html": null, "dmarc": null,
+    "attachments": [], "sent_at": "2026-01-02T03:24:05Z", "created_at": "2026-01-02T03:24:05Z"
+}))]
+pub struct DeskMessageBody {
+    pub id: Uuid,
+    pub conversation_id: Uuid,
+    /// `requester`, `agent`, or `stranger`: somebody who wrote into another's conversation.
+    pub author: &'static str,
+    /// `shown`, `held` (kept from the requester), or `internal`.
+    pub visibility: &'static str,
+    pub author_account_id: Option<Uuid>,
+    pub author_name: Option<String>,
+    pub body_text: String,
+    /// As it was pushed: sanitise it before it is shown.
+    pub body_html: Option<String>,
+    /// The DMARC verdict that was pushed with it.
+    pub dmarc: Option<String>,
+    #[schema(value_type = Vec<Object>)]
+    pub attachments: Value,
+    #[schema(value_type = String, format = DateTime)]
+    pub sent_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+impl From<Message> for DeskMessageBody {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id.0,
+            conversation_id: message.conversation_id.0,
+            author: message.author.as_str(),
+            visibility: message.visibility.as_str(),
+            author_account_id: message.author_account_id.map(|id| id.0),
+            author_name: message.author_name,
+            body_text: message.body_text,
+            body_html: message.body_html,
+            dmarc: message.dmarc,
+            attachments: message.attachments,
+            sent_at: message.sent_at,
+            created_at: message.created_at,
+        }
+    }
+}
+
+pages! {
+    /// A page of conversations, the oldest change first.
+    ConversationPage of DeskConversationBody;
+    /// A page of messages, oldest first.
+    MessagePage of DeskMessageBody;
+}
+
+/// What has changed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ConversationQuery {
+    /// Only what changed at or after this time (RFC 3339). Ask with the latest `updated_at` you have seen, less ten
+    /// seconds: a change may become visible a little after its time. What comes twice is the same.
+    #[param(format = DateTime)]
+    pub updated_since: Option<String>,
+    /// 1 to 100; 25 where it is left out.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// List conversations
+#[utoipa::path(
+    tag = "Help desk", operation_id = "list_conversations", security(("api_key" = [])), params(ConversationQuery),
+    responses((status = 200, description = "Conversations, the oldest change first", body = ConversationPage)),
+)]
+#[get("/v1/conversations")]
+pub async fn list_conversations(
+    desk: Machine<ReadConversations>,
+    Query(query): Query<ConversationQuery>,
+) -> Result<HttpResponse, Problem> {
+    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
+    let since = match query.updated_since {
+        None => None,
+        Some(text) => Some(Timestamp::parse(&text).ok_or_else(|| {
+            Error::invalid("/updated_since", "invalid", "Use an RFC 3339 time such as 2026-01-02T03:04:05Z.")
+        })?),
+    };
+    let page = desk.read(move |work, _| conversation::list_for_desk(work, since, ask)).await?;
+    Ok(HttpResponse::Ok().json(ConversationPage::from(page)))
+}
+
+/// Read a conversation
+#[utoipa::path(
+    tag = "Help desk", operation_id = "get_conversation", security(("api_key" = [])),
+    params(("id" = Uuid, Path, description = "The conversation's id")),
+    responses((status = 200, description = "The conversation", body = DeskConversationBody)),
+    extensions(("x-problems" = json!(["not_found"]))),
+)]
+#[get("/v1/conversations/{id}")]
+pub async fn get_conversation(
+    desk: Machine<ReadConversations>,
+    Id(id): Id<ConversationId>,
+) -> Result<HttpResponse, Problem> {
+    let conversation = desk.read(move |work, _| conversation::get_for_desk(work, id)).await?;
+    Ok(HttpResponse::Ok().json(DeskConversationBody::from(conversation)))
+}
+
+/// List the messages of a conversation
+///
+/// All of them: internal notes and held messages as well.
+#[utoipa::path(
+    tag = "Help desk", operation_id = "list_messages", security(("api_key" = [])),
+    params(("id" = Uuid, Path, description = "The conversation's id"), PageQuery),
+    responses((status = 200, description = "Its messages, oldest first", body = MessagePage)),
+    extensions(("x-problems" = json!(["not_found"]))),
+)]
+#[get("/v1/conversations/{id}/messages")]
+pub async fn list_messages(
+    desk: Machine<ReadConversations>,
+    Id(id): Id<ConversationId>,
+    Query(query): Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
+    let page = desk.read(move |work, _| conversation::list_messages_for_desk(work, id, ask)).await?;
+    Ok(HttpResponse::Ok().json(MessagePage::from(page)))
+}

@@ -1,0 +1,68 @@
+//! The API, version 1: the route table on one screen, and a file for each resource.
+
+pub mod conversations;
+pub mod desk;
+pub mod interactions;
+pub mod me;
+pub mod password_resets;
+pub mod secrets;
+pub mod sessions;
+pub mod sign_in_options;
+pub mod sign_ups;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Every route of version 1, and with it the document that describes them.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(sign_in_options::get_sign_in_options)
+        .service(sign_ups::ask_for_sign_up)
+        .service(sign_ups::inspect_sign_up)
+        .service(sign_ups::confirm_sign_up)
+        .service(password_resets::ask_for_password_reset)
+        .service(password_resets::inspect_password_reset)
+        .service(password_resets::confirm_password_reset)
+        .service(sessions::sign_in)
+        .service(sessions::refresh_session)
+        .service(sessions::sign_out)
+        .service(me::get_me)
+        .service(me::change_me)
+        .service(conversations::list_my_conversations)
+        .service(conversations::start_conversation)
+        .service(conversations::get_my_conversation)
+        .service(conversations::list_my_messages)
+        .service(conversations::reply)
+        .service(conversations::mark_conversation_read)
+        .service(conversations::close_conversation)
+        .service(conversations::reopen_conversation)
+        .service(interactions::push_interaction)
+        .service(desk::list_conversations)
+        .service(desk::get_conversation)
+        .service(desk::list_messages);
+}
+
+/// A page of a list, with its own name in the document.
+macro_rules! pages {
+    ($($(#[$doc:meta])* $name:ident of $item:ty;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        pub struct $name {
+            pub items: Vec<$item>,
+            /// Send it as `cursor` to get what follows; null at the end.
+            pub next_cursor: Option<String>,
+        }
+
+        impl<T> From<doorstep_core::page::Page<T>> for $name
+        where
+            $item: From<T>,
+        {
+            fn from(page: doorstep_core::page::Page<T>) -> Self {
+                Self {
+                    next_cursor: page.next.map(doorstep_core::page::Cursor::encode),
+                    items: page.items.into_iter().map(Into::into).collect(),
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use pages;

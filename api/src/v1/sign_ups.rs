@@ -1,0 +1,104 @@
+//! Sign-up: an address and nothing else, then a password by whoever reads its mail.
+
+use actix_web::{HttpResponse, post, web};
+use doorstep_core::linking::Ask;
+use doorstep_core::mailed_secret::{self, Desk};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::secrets::{self, ACCEPTED, Accepted, SecretInspected, SecretPresented, SecretRequest};
+use super::sessions::SessionBody;
+use crate::caller::Asker;
+use crate::extract::Body;
+use crate::flows::{self, Confirmation};
+use crate::problem::Problem;
+use crate::state::State;
+
+/// Ask for sign-up
+///
+/// Mails a link and a code to a new address, or to one whose account support keeps and nobody has claimed; tells
+/// the owner of a claimed account that somebody tried. The answer is the same for all of them.
+#[utoipa::path(
+    tag = "Sign-up", operation_id = "ask_for_sign_up", security(()),
+    request_body = SecretRequest,
+    responses((status = 202, description = "A mail is on its way, if there is one to send", body = Accepted)),
+)]
+#[post("/v1/sign-ups")]
+pub async fn ask_for_sign_up(
+    state: web::Data<State>,
+    Asker(origin): Asker,
+    body: Body<SecretRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (address, locale) = (secrets::address(&body.value.email)?, secrets::locale(body.value.locale.as_deref())?);
+    state.write(&origin, move |work| mailed_secret::ask(work, Ask::SignUp, &address, locale.as_deref())).await?;
+    Ok(HttpResponse::Accepted().json(ACCEPTED))
+}
+
+/// Look at a sign-up's secret
+///
+/// Says what the link or code would do, and spends nothing.
+#[utoipa::path(
+    tag = "Sign-up", operation_id = "inspect_sign_up", security(()),
+    request_body = SecretPresented,
+    responses((status = 200, description = "What it would do", body = SecretInspected)),
+    extensions(("x-problems" = json!(["secret_not_found", "secret_expired", "too_many_requests"]))),
+)]
+#[post("/v1/sign-ups/inspect")]
+pub async fn inspect_sign_up(
+    state: web::Data<State>,
+    Asker(origin): Asker,
+    body: Body<SecretPresented>,
+) -> Result<HttpResponse, Problem> {
+    let SecretPresented { token, email, code } = body.value;
+    let presented = secrets::presented(token, email.as_deref(), code)?;
+    let inspection =
+        state.write(&origin, move |work| mailed_secret::inspect(work, Desk::SignUp, &presented)).await?;
+    Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
+}
+
+/// Presents sign-up's secret with a password.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "email": "ada@example.org", "code": "ABCD-EFGH", "password": "correct horse battery staple",
+    "full_name": "Ada Lovelace"
+}))]
+pub struct SignUpConfirmation {
+    /// What stands behind `#token=` in the mail's link.
+    #[schema(nullable = false)]
+    pub token: Option<String>,
+    #[schema(nullable = false)]
+    pub email: Option<String>,
+    /// The mail's code.
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    #[schema(format = Password, max_length = 256)]
+    pub password: String,
+    #[schema(nullable = false, max_length = 200)]
+    pub full_name: Option<String>,
+}
+
+/// Finish sign-up
+///
+/// Spends the secret, sets the password, makes the account (or hands over the one support keeps, with its
+/// history), and signs in. A refused password spends nothing.
+#[utoipa::path(
+    tag = "Sign-up", operation_id = "confirm_sign_up", security(()),
+    request_body = SignUpConfirmation,
+    responses((status = 201, description = "Signed in", body = SessionBody)),
+    extensions(("x-problems" = json!(["weak_password", "secret_not_found", "secret_expired", "too_many_requests"]))),
+)]
+#[post("/v1/sign-ups/confirm")]
+pub async fn confirm_sign_up(
+    state: web::Data<State>,
+    Asker(origin): Asker,
+    body: Body<SignUpConfirmation>,
+) -> Result<HttpResponse, Problem> {
+    let SignUpConfirmation { token, email, code, password, full_name } = body.value;
+    let presented = secrets::presented(token, email.as_deref(), code)?;
+    let asked = Confirmation { desk: Desk::SignUp, presented, password, full_name, unlink_others: false };
+    let confirmed = flows::confirm(&state, &origin, asked).await?;
+    let issued = confirmed.session.ok_or(doorstep_core::Error::SessionEnded)?;
+    Ok(HttpResponse::Created().json(SessionBody::of(&state, &issued)?))
+}
