@@ -1,6 +1,7 @@
 //! What surrounds every request: its id and origin, one log line, the security headers, problems put into words,
 //! and a panic turned into one.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -48,19 +49,52 @@ pub async fn envelope(
         user_agent: user_agent(request.headers()),
     };
     request.extensions_mut().insert(origin);
-    let raw = request.request().clone();
-    let response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+    let lost = |problem: Problem| -> Error { Lost { problem, state: state.clone(), id: Arc::clone(&id) }.into() };
+    let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => ServiceResponse::new(raw, error.error_response()),
+        Ok(Err(error)) => return Err(lost(named_by(&error.error_response()))),
         Err(_) => {
             tracing::error!(request_id = %id, "a handler panicked");
-            ServiceResponse::new(raw, Problem::new(Code::InternalError).error_response())
+            return Err(lost(Problem::new(Code::InternalError)));
         }
     };
-    let mut response = put_into_words(response, &state, &id);
-    seal(&mut response, &state, &id);
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let (request, old) = response.into_parts();
+        let new = in_words(&named_by(&old), &state, &id, old.headers());
+        response = ServiceResponse::new(request, new);
+    }
+    let docs = response.request().path().starts_with("/docs");
+    seal(response.headers_mut(), docs, &state, &id);
     log(&response, &id, state.now().since(started));
     Ok(response)
+}
+
+/// A problem whose request is gone, with a panicking handler for one: it answers for itself.
+#[derive(Debug)]
+struct Lost {
+    problem: Problem,
+    state: web::Data<State>,
+    id: Arc<str>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl ResponseError for Lost {
+    fn status_code(&self) -> StatusCode {
+        self.problem.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let bare = self.problem.error_response();
+        let mut response = in_words(&self.problem, &self.state, &self.id, bare.headers());
+        seal(response.headers_mut(), false, &self.state, &self.id);
+        response
+    }
 }
 
 /// A `UUIDv7`, so that requests sort by time.
@@ -105,24 +139,23 @@ fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
     Some(value.chars().filter(|c| !c.is_control()).take(200).collect::<String>().into())
 }
 
-/// Gives a problem its body; what failed without naming a problem gets one by its status.
-fn put_into_words(response: ServiceResponse, state: &State, id: &str) -> ServiceResponse {
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    let named = response.response().extensions().get::<Problem>().cloned();
-    let problem = named.unwrap_or_else(|| Problem::new(by_status(status)));
-    let (request, old) = response.into_parts();
+/// The problem that a response carries, or one by its status where it names none.
+fn named_by<B>(response: &HttpResponse<B>) -> Problem {
+    let named = response.extensions().get::<Problem>().cloned();
+    named.unwrap_or_else(|| Problem::new(by_status(response.status())))
+}
+
+/// Gives a problem its body, and keeps the headers it came with.
+fn in_words(problem: &Problem, state: &State, id: &str, headers: &HeaderMap) -> HttpResponse {
     let body = problem.body(&state.public_url, id);
     let mut new = HttpResponse::build(problem.code.http_status()).json(body);
-    for (name, value) in old.headers() {
+    for (name, value) in headers {
         if name != CONTENT_TYPE && name != header::CONTENT_LENGTH {
             new.headers_mut().append(name.clone(), value.clone());
         }
     }
     new.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    ServiceResponse::new(request, new)
+    new
 }
 
 fn by_status(status: StatusCode) -> Code {
@@ -138,15 +171,12 @@ fn by_status(status: StatusCode) -> Code {
 }
 
 /// The headers of every answer, whatever its status (OWASP REST security).
-fn seal(response: &mut ServiceResponse, state: &State, id: &str) {
-    let docs = response.request().path().starts_with("/docs");
-    let secure = state.public_url.starts_with("https://");
-    let headers = response.headers_mut();
+fn seal(headers: &mut HeaderMap, docs: bool, state: &State, id: &str) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, if docs { DOCS } else { NOTHING });
-    if secure {
+    if state.public_url.starts_with("https://") {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     if let Ok(id) = HeaderValue::from_str(id) {

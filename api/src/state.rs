@@ -1,5 +1,6 @@
 //! What every request has at hand, and the way from async handlers to the synchronous core.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,12 @@ pub struct State {
     pub openapi: String,
     /// The methods of every path template in it.
     pub paths: Vec<(String, Vec<String>)>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
 }
 
 impl State {
