@@ -97,6 +97,16 @@ pub fn lease_mail(work: &mut Work<'_>) -> Result<Option<Leased>> {
     Ok(Some(Leased { id: entry.id, mail, attempts: entry.attempts, expires_at: entry.expires_at }))
 }
 
+/// Whether a leased mail is still of use: not once its secret was replaced by a newer one that went out before.
+pub fn is_wanted(work: &mut Work<'_>, id: OutboxId) -> Result<bool> {
+    db::outbox::is_wanted(work, id)
+}
+
+/// The mail is of no use any more.
+pub fn mail_dropped(work: &mut Work<'_>, id: OutboxId) -> Result<()> {
+    db::outbox::finish(work, id, db::outbox::State::Expired, None).map(drop)
+}
+
 /// The mail is out: it is forgotten, and if it carried a secret, older ones of its kind are void now.
 pub fn mail_sent(work: &mut Work<'_>, id: OutboxId) -> Result<()> {
     let Some(challenge) = db::outbox::finish(work, id, db::outbox::State::Done, None)? else { return Ok(()) };

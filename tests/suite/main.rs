@@ -1,1 +1,3 @@
-#[test] fn x(){}
+//! All stories, attacks, races and faults: one binary, so that it is linked once.
+
+mod claim;

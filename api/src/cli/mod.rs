@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+pub use people::create_key;
 use doorstep_core::clock::Clock;
 use doorstep_core::db::{self, Origin, Store};
 use serde::Serialize;

@@ -3,7 +3,8 @@
 pub mod render;
 pub mod transport;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -29,6 +30,28 @@ pub struct Mailer {
     from: Mailbox,
     /// Links and codes are shown in the log only where mail goes to files: nobody but the developer reads either.
     shows_secrets: bool,
+    in_flight: InFlight,
+}
+
+/// Addresses that a mail is on its way to: two mails to one address never overtake each other, for the last to
+/// arrive must be the one whose secret is good.
+#[derive(Default)]
+struct InFlight {
+    addresses: Mutex<HashSet<String>>,
+    landed: Condvar,
+}
+
+impl InFlight {
+    fn take_off(&self, address: &str) {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.landed.wait_while(addresses, |addresses| addresses.contains(address));
+        waited.unwrap_or_else(PoisonError::into_inner).insert(address.to_owned());
+    }
+
+    fn land(&self, address: &str) {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        self.landed.notify_all();
+    }
 }
 
 impl Mailer {
@@ -48,6 +71,7 @@ impl Mailer {
             transport: Transport::from_config(config.mail.smtp_url.as_deref(), &config.mail_dir())?,
             from,
             shows_secrets: config.mail.smtp_url.is_none(),
+            in_flight: InFlight::default(),
         })
     }
 
@@ -89,18 +113,24 @@ impl Mailer {
             return Ok(false);
         }
         let Some(leased) = store.write(&origin, outbox::lease_mail)? else { return Ok(false) };
+        self.in_flight.take_off(&leased.mail.to);
+        let carried = self.deliver(store, &leased);
+        self.in_flight.land(&leased.mail.to);
+        carried.map(|()| true)
+    }
+
+    fn deliver(&self, store: &Store, leased: &Leased) -> Result<()> {
         let (id, attempts) = (leased.id, leased.attempts);
-        match self.send(store, &leased) {
-            Ok(()) => store.write(&origin, move |work| outbox::mail_sent(work, id))?,
-            Err(error) => {
-                let template = leased.mail.content.template();
-                tracing::warn!(template, attempts, permanent = error.permanent, error = error.message, "mail not sent");
-                store.write(&origin, move |work| {
-                    outbox::mail_failed(work, attempts, id, &error.message, error.permanent)
-                })?;
-            }
+        let origin = Origin::default();
+        if !store.read(&origin, |work| outbox::is_wanted(work, id))? {
+            return store.write(&origin, move |work| outbox::mail_dropped(work, id));
         }
-        Ok(true)
+        let Err(error) = self.send(store, leased) else {
+            return store.write(&origin, move |work| outbox::mail_sent(work, id));
+        };
+        let template = leased.mail.content.template();
+        tracing::warn!(template, attempts, permanent = error.permanent, error = error.message, "mail not sent");
+        store.write(&origin, move |work| outbox::mail_failed(work, attempts, id, &error.message, error.permanent))
     }
 
     fn send(&self, store: &Store, leased: &Leased) -> Result<(), transport::SendError> {

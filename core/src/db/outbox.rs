@@ -3,9 +3,10 @@
 use diesel::prelude::*;
 
 use super::dialect::due_mail;
-use super::schema::outbox;
+use super::schema::{challenges, outbox};
 use super::types::words;
 use super::work::Work;
+use crate::challenge::ChallengeState;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, ChallengeId, OutboxId};
@@ -74,6 +75,17 @@ pub fn lease(work: &mut Work<'_>, until: Timestamp) -> Result<Option<Entry>> {
         .set((outbox::due_at.eq(until), outbox::attempts.eq(attempts + 1)))
         .execute(work.conn)?;
     Ok(Some(Entry { id, sealed, attempts, expires_at }))
+}
+
+/// Whether an entry waits, and its challenge, if it has one, is live.
+pub fn is_wanted(work: &mut Work<'_>, id: OutboxId) -> Result<bool> {
+    let state = outbox::table
+        .left_join(challenges::table.on(outbox::challenge_id.eq(challenges::id.nullable())))
+        .filter(outbox::id.eq(id))
+        .select((outbox::state, challenges::state.nullable()))
+        .get_result::<(State, Option<ChallengeState>)>(work.conn)
+        .optional()?;
+    Ok(matches!(state, Some((State::Waiting, None | Some(ChallengeState::Live)))))
 }
 
 /// Ends a waiting entry and forgets what it said; gives the challenge it carried.

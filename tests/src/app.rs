@@ -1,0 +1,198 @@
+//! A running Doorstep: in this process, on a database and a port of its own, with a clock that can be moved.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use diesel::{Connection, PgConnection, SqliteConnection};
+use doorstep_api::cli::create_key;
+use doorstep_api::config::Config;
+use doorstep_api::server::{Options, Server};
+use doorstep_core::api_key::Scope;
+use doorstep_core::clock::Clock;
+use doorstep_core::db::{Conn, Location, Origin, Store, migrate};
+use doorstep_core::hashing::HashCost;
+use doorstep_core::settings::{self, Authentication};
+use doorstep_core::{db, outbox};
+use tempfile::TempDir;
+
+use crate::http::Client;
+use crate::invariants;
+use crate::postgres::{self, Database};
+use crate::smtp::SmtpServer;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Db {
+    Sqlite,
+    Postgres,
+}
+
+/// What a test starts its Doorstep with.
+pub struct Setup {
+    pub clock: Clock,
+    pub hash_cost: HashCost,
+    pub config: Config,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.server.listen = ([127, 0, 0, 1], 0).into();
+        config.server.public_url = Some("https://auth.shop.example".to_owned());
+        config.server.secret = Some("kZ3v9QmT1xWc7RbY5nLp2HsDf8JgUe4a".to_owned());
+        config.server.workers = Some(2);
+        // stories and attackers come from 127.0.0.1; a test says by X-Forwarded-For who else there is
+        config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        config.site.name = "Shop Help".to_owned();
+        config.mail.from = "Shop Help <help@shop.example>".to_owned();
+        config.links.sign_up = "https://help.shop.example/sign-up#token={token}".to_owned();
+        config.links.reset = "https://help.shop.example/reset#token={token}".to_owned();
+        config.links.admin = "https://help.shop.example/admin#token={token}".to_owned();
+        config.hashing.threads = Some(2);
+        Self { clock: Clock::movable(), hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 }, config }
+    }
+}
+
+pub struct App {
+    server: Option<Server>,
+    pub client: Client,
+    pub clock: Clock,
+    pub smtp: SmtpServer,
+    pub db: Db,
+    pub config: Config,
+    hash_cost: HashCost,
+    _dir: TempDir,
+    database: Option<Database>,
+}
+
+/// Runs a story on one database, then checks that the invariants hold.
+pub fn run(db: Db, story: fn(&mut App)) {
+    if let Some(mut app) = App::start(db, Setup::default()) {
+        story(&mut app);
+        app.check_invariants();
+    }
+}
+
+impl App {
+    /// Starts one; none where there is no PostgreSQL to start it on (which was said, and fails in CI).
+    pub fn start(db: Db, setup: Setup) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let smtp = SmtpServer::start();
+        let Setup { clock, hash_cost, mut config } = setup;
+        config.data.dir = dir.path().join("data");
+        if config.mail.smtp_url.is_none() {
+            config.mail.smtp_url = Some(smtp.url());
+        }
+        let database = match db {
+            Db::Sqlite => None,
+            Db::Postgres => Some(postgres::server()?.create_database(Some(migrated_template()))),
+        };
+        config.database.url = database.as_ref().map(|database| database.url().to_owned());
+        let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false };
+        let server = Server::start(&config, &options).unwrap();
+        let client = Client::new(&format!("http://{}", server.address()));
+        Some(Self { server: Some(server), client, clock, smtp, db, config, hash_cost, _dir: dir, database })
+    }
+
+    /// Another process's view: a second server on the same database.
+    pub fn start_another(&self) -> (Server, Client) {
+        let options = Options { clock: self.clock.clone(), hash_cost: Some(self.hash_cost), signals: false };
+        let server = Server::start(&self.config, &options).unwrap();
+        let client = Client::new(&format!("http://{}", server.address()));
+        (server, client)
+    }
+
+    /// Stops it and starts it again on the same database.
+    pub fn restart(&mut self) {
+        self.server.take().unwrap().stop().unwrap();
+        let (server, client) = self.start_another();
+        self.server = Some(server);
+        self.client = client;
+    }
+
+    pub fn store(&self) -> &Store {
+        self.server.as_ref().unwrap().store()
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Around the API: an API key, as `doorstep api-key create` makes one.
+    pub fn api_key(&self, scopes: &[Scope]) -> String {
+        create_key(self.store(), "test", scopes.to_vec()).unwrap().1.reveal().to_string()
+    }
+
+    /// Around the API: Security > Authentication.
+    pub fn change_settings(&self, change: impl Fn(&mut Authentication) + Send + 'static) {
+        self.store()
+            .write(&Origin::default(), move |work| {
+                let mut authentication = settings::current(work)?.authentication.clone();
+                change(&mut authentication);
+                settings::replace(work, &authentication)
+            })
+            .unwrap();
+    }
+
+    /// Around the API: a connection for SQL.
+    pub fn connection(&self) -> Conn {
+        match &self.database {
+            Some(database) => Conn::Pg(PgConnection::establish(database.url()).unwrap()),
+            None => Conn::Sqlite(SqliteConnection::establish(self.sqlite_path().to_str().unwrap()).unwrap()),
+        }
+    }
+
+    /// Around the API: runs SQL that both databases know.
+    pub fn sql(&self, statement: &str) {
+        use diesel::connection::SimpleConnection;
+        self.connection().batch_execute(statement).unwrap();
+    }
+
+    /// Around the API: one number by SQL that both databases know.
+    pub fn count(&self, sql: &str) -> i64 {
+        invariants::count(&mut self.connection(), sql)
+    }
+
+    pub fn sqlite_path(&self) -> std::path::PathBuf {
+        let Location::Sqlite(path) = Location::in_directory(&self.config.data.dir) else { unreachable!() };
+        path
+    }
+
+    /// Waits until no mail is waiting to be carried: what was not mailed by then never will be.
+    pub fn wait_until_mail_is_carried(&self) {
+        let origin = Origin::default();
+        let waiting = || self.store().read(&origin, db::outbox::next_due).unwrap().is_some();
+        let due = || self.store().read(&origin, outbox::is_mail_due).unwrap();
+        let deadline = self.clock.now() + Duration::from_secs(20);
+        while waiting() {
+            assert!(self.clock.now() < deadline, "mail is still waiting (due: {})", due());
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn check_invariants(&self) {
+        invariants::check(&mut self.connection());
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take()
+            && server.stop().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server did not stop");
+        }
+    }
+}
+
+/// A database that has been migrated once, to copy.
+fn migrated_template() -> &'static str {
+    static TEMPLATE: OnceLock<Database> = OnceLock::new();
+    TEMPLATE
+        .get_or_init(|| {
+            let database = postgres::server().unwrap().create_database(None);
+            migrate(&Location::from_url(database.url()).unwrap()).unwrap();
+            database
+        })
+        .name()
+}
