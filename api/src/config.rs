@@ -220,13 +220,14 @@ impl Config {
         for origin in &self.server.cors_origins {
             check_url("server.cors_origins", origin)?;
         }
-        for (key, link) in [("sign_up", &self.links.sign_up), ("reset", &self.links.reset), ("admin", &self.links.admin)] {
+        for (key, link) in
+            [("sign_up", &self.links.sign_up), ("reset", &self.links.reset), ("admin", &self.links.admin)]
+        {
             check_link(key, link)?;
         }
         if let Some(secret) = &self.server.secret {
-            MasterSecret::parse(secret).map_err(|why| {
-                format!("server.secret is refused: {why}. Make one with: openssl rand -base64 32")
-            })?;
+            MasterSecret::parse(secret)
+                .map_err(|why| format!("server.secret is refused: {why}. Make one with: openssl rand -base64 32"))?;
         }
         let least = HashCost::default();
         if self.hashing.memory_kib < least.memory_kib || self.hashing.passes < least.passes {
@@ -281,7 +282,10 @@ fn put(table: &mut Table, name: &str, path: &str, value: &str) -> Result<(), Str
     let section = section(table, name, section_name)?;
     section.insert(key.to_owned(), parse_value(value));
     // what is wrong with it is said by the name it came by
-    let alone = Table::from_iter([(section_name.to_owned(), Value::Table(Table::from_iter([(key.to_owned(), parse_value(value))])))]);
+    let alone = Table::from_iter([(
+        section_name.to_owned(),
+        Value::Table(Table::from_iter([(key.to_owned(), parse_value(value))])),
+    )]);
     match Value::Table(alone).try_into::<Config>() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("{name} is refused: {}", error.message())),

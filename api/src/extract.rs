@@ -74,7 +74,8 @@ fn is_json(request: &HttpRequest) -> bool {
 async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Problem> {
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::with_detail(Code::MalformedRequest, "The body ended before its time."))?;
+        let chunk =
+            chunk.map_err(|_| Problem::with_detail(Code::MalformedRequest, "The body ended before its time."))?;
         if body.len() + chunk.len() > limit {
             return Err(Problem::new(Code::PayloadTooLarge));
         }

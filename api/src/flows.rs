@@ -53,9 +53,8 @@ fn refuse(faults: Vec<PasswordFault>) -> Result<()> {
 
 /// Signs in. Whoever finds no place among the hash threads is sent away before anything is counted.
 pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: &str) -> Result<Issued> {
-    let password = Password::parse(password).map_err(|fault| {
-        Error::Invalid(vec![Fault::new("/password", fault.code(), fault.detail())])
-    })?;
+    let password = Password::parse(password)
+        .map_err(|fault| Error::Invalid(vec![Fault::new("/password", fault.code(), fault.detail())]))?;
     let place = state.hasher.take_place()?;
     let begun = ask.clone();
     let candidate = state.write(origin, move |work| session::begin_sign_in(work, &begun)).await?;

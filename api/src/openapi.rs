@@ -108,8 +108,10 @@ fn problem_codes(operation: &mut Map<String, Value>) -> Vec<Code> {
     let public = operation.get("security").is_some_and(|security| *security == json!([{}]));
     let by_key = operation.get("security").is_some_and(|security| security.to_string().contains("api_key"));
     let body = operation.contains_key("requestBody");
-    let fields = body || operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("\"query\""));
-    let idempotent = operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("Idempotency"));
+    let fields =
+        body || operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("\"query\""));
+    let idempotent =
+        operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("Idempotency"));
     let plain = operation.get("tags").is_some_and(|tags| tags.to_string().contains("Keys"));
     let general = |code: &Code| match code {
         Code::Unauthorized => !public,

@@ -134,7 +134,9 @@ async fn docs(request: HttpRequest, swagger: web::Data<Arc<SwaggerConfig<'static
 fn docs_file(name: &str, swagger: &Arc<SwaggerConfig<'static>>) -> Result<HttpResponse, Problem> {
     match serve(name, Arc::clone(swagger)) {
         Ok(Some(file)) if name == "index.html" => {
-            let page = String::from_utf8_lossy(&file.bytes).replace("\"./", "\"/docs/").replace("\"index.css", "\"/docs/index.css");
+            let page = String::from_utf8_lossy(&file.bytes)
+                .replace("\"./", "\"/docs/")
+                .replace("\"index.css", "\"/docs/index.css");
             Ok(HttpResponse::Ok().content_type(file.content_type).body(page))
         }
         Ok(Some(file)) => Ok(HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned())),

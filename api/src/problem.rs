@@ -234,11 +234,15 @@ impl From<Error> for Problem {
             Error::ScopeMissing(scope) => {
                 Self::with_detail(Code::InsufficientScope, format!("The API key lacks the scope {scope}."))
             }
-            Error::MethodOff(what) => Self::with_detail(Code::MethodDisabled, format!("The admin has turned {what} off.")),
+            Error::MethodOff(what) => {
+                Self::with_detail(Code::MethodDisabled, format!("The admin has turned {what} off."))
+            }
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
             Error::Changed => Self::new(Code::PreconditionFailed),
             Error::KeyReused => Self::new(Code::IdempotencyKeyReused),
-            Error::TooMany { retry_after } => Self { retry_after: Some(retry_after), ..Self::new(Code::TooManyRequests) },
+            Error::TooMany { retry_after } => {
+                Self { retry_after: Some(retry_after), ..Self::new(Code::TooManyRequests) }
+            }
             Error::Busy { what, retry_after } => {
                 tracing::warn!(what, "a bounded queue is full");
                 Self { retry_after: Some(retry_after), ..Self::new(Code::Overloaded) }

@@ -64,7 +64,8 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens)
     if !migrated.applied.is_empty() {
         tracing::info!(version = migrated.version, applied = migrated.applied.len(), "database migrated");
     }
-    let options = StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
+    let options =
+        StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
     let store = Store::open(options).map_err(|error| error.to_string())?;
     let keys = house::settle_in(&store).map_err(|error| explain(&error.to_string()))?;
     let tokens = AccessTokens::new(config.public_url(), config.audience(), keys, chance);

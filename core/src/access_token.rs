@@ -92,11 +92,7 @@ impl AccessTokens {
         };
         let keys = self.keys();
         let key = keys.signing_key(issued.issued_at)?;
-        let header = Header {
-            typ: Some(TYP.to_owned()),
-            kid: Some(key.kid.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let header = Header { typ: Some(TYP.to_owned()), kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
         let token = encode(&header, &claims, &key.encoding).map_err(|error| Error::Broken(format!("JWT: {error}")))?;
         Ok(Zeroizing::new(token))
     }

@@ -129,7 +129,8 @@ pub fn not_a_name(text: &str) -> Option<&'static str> {
 pub fn not_a_locale(text: &str) -> Option<&'static str> {
     let subtag = |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric());
     let mut tags = text.split('-');
-    let language = tags.next().is_some_and(|l| (2..=3).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphabetic()));
+    let language =
+        tags.next().is_some_and(|l| (2..=3).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphabetic()));
     (!language || text.len() > 35 || !tags.all(subtag)).then_some("Use a language tag such as en or de-CH (BCP 47).")
 }
 
@@ -140,7 +141,8 @@ fn not_a_time_zone(text: &str) -> Option<&'static str> {
 
 fn not_a_phone(text: &str) -> Option<&'static str> {
     let digits = text.strip_prefix('+').unwrap_or_default();
-    let good = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    let good =
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     (!good).then_some("Use an international number such as +441632960961 (E.164).")
 }
 
@@ -202,7 +204,10 @@ mod tests {
             (not_a_locale, &["", "e", "english", "en_US", "en-", "../en"]),
             (not_a_time_zone, &["", "Europe//London", "../etc", "a b"]),
             (not_a_phone, &["", "441632960961", "+0123456789", "+44 1632", "+1234567890123456"]),
-            (not_an_avatar, &["", "http://img.example/a.png", "javascript:alert(1)", "https://", "https:///x", "https://a b"]),
+            (
+                not_an_avatar,
+                &["", "http://img.example/a.png", "javascript:alert(1)", "https://", "https:///x", "https://a b"],
+            ),
         ];
         for (check, texts) in good {
             texts.iter().for_each(|text| assert_eq!(check(text), None, "{text:?}"));

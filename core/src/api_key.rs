@@ -130,7 +130,14 @@ mod tests {
         let text = PlainKey::new([3; 32]).reveal().to_string();
         assert!(text.starts_with("dsk_"));
         assert_eq!(PlainKey::parse(&text).unwrap().hash(), PlainKey::new([3; 32]).hash());
-        for wrong in [&text[1..], &text[..text.len() - 1], &text.replace("dsk_", "DSK_"), &text.replace("dsk_AwMD", "dsk_AwME"), "dsk_", ""] {
+        for wrong in [
+            &text[1..],
+            &text[..text.len() - 1],
+            &text.replace("dsk_", "DSK_"),
+            &text.replace("dsk_AwMD", "dsk_AwME"),
+            "dsk_",
+            "",
+        ] {
             assert!(PlainKey::parse(wrong).is_none(), "{wrong}");
         }
     }

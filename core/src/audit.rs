@@ -43,6 +43,12 @@ impl Actor {
 }
 
 /// Writes an event down, in the transaction of the change it tells of.
-pub fn record(work: &mut Work<'_>, action: &str, actor: Actor, account: Option<AccountId>, detail: &Value) -> Result<()> {
+pub fn record(
+    work: &mut Work<'_>,
+    action: &str,
+    actor: Actor,
+    account: Option<AccountId>,
+    detail: &Value,
+) -> Result<()> {
     db::audit_events::insert(work, action, actor, account, detail)
 }

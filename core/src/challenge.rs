@@ -170,9 +170,5 @@ fn is_live(challenge: &Challenge, now: Timestamp) -> bool {
 
 /// Spends a challenge: of all who try, exactly one succeeds (I6).
 pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<Challenge> {
-    if db::challenges::spend(work, id)? {
-        db::challenges::get(work, id)
-    } else {
-        Err(Error::SecretGone)
-    }
+    if db::challenges::spend(work, id)? { db::challenges::get(work, id) } else { Err(Error::SecretGone) }
 }

@@ -156,12 +156,7 @@ fn visible(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Co
 }
 
 /// The messages a customer may see of a conversation, oldest first.
-pub fn list_messages(
-    work: &mut Work<'_>,
-    who: &SignedIn,
-    id: ConversationId,
-    ask: PageAsk,
-) -> Result<Page<Message>> {
+pub fn list_messages(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, ask: PageAsk) -> Result<Page<Message>> {
     visible(work, who, id)?;
     let rows = db::messages::list(work, id, Some(Visibility::Shown), ask)?;
     Ok(ask.page(rows, |row| Cursor { at: row.sent_at, id: row.id.0 }))
@@ -175,12 +170,7 @@ pub struct Start {
 }
 
 /// Starts a conversation; the desk hears of it by an event and by polling.
-pub fn start(
-    work: &mut Work<'_>,
-    who: &SignedIn,
-    start: &Start,
-    key: Option<&IdempotencyKey>,
-) -> Result<Conversation> {
+pub fn start(work: &mut Work<'_>, who: &SignedIn, start: &Start, key: Option<&IdempotencyKey>) -> Result<Conversation> {
     check_text("/subject", &start.subject, LONGEST_SUBJECT)?;
     check_text("/message/body_text", &start.body_text, LONGEST_BODY)?;
     let id: ConversationId = idempotency::once(work, key, |work| {

@@ -55,7 +55,9 @@ impl PasswordHash {
 pub enum Verdict {
     Wrong,
     /// Right; with a new hash where the stored one was made at another cost.
-    Right { rehashed: Option<PasswordHash> },
+    Right {
+        rehashed: Option<PasswordHash>,
+    },
 }
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -194,7 +196,8 @@ impl Worker {
         }
         let params = Params::try_from(&phc).map_err(broken)?;
         let cost = HashCost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
-        if cost.memory_kib > MOST.memory_kib || cost.passes > MOST.passes || cost.lanes > MOST.lanes || hash.len() != 32 {
+        if cost.memory_kib > MOST.memory_kib || cost.passes > MOST.passes || cost.lanes > MOST.lanes || hash.len() != 32
+        {
             return Err(Error::Broken("a stored password hash asks for too much".into()));
         }
         let mut out = [0; 32];
@@ -265,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_stored_hash_cannot_ask_for_gigabytes() {
-        let greedy = "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let greedy =
+            "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let stored = Some(PasswordHash::stored(greedy.into()));
         let place = hasher(CHEAP).take_place().unwrap();
         let result = wait(|done| place.verify(password("x"), stored, done));

@@ -57,9 +57,16 @@ impl IdentityKey {
 
     /// Somebody who wrote to a Facebook page, by the id they have for that page.
     pub fn facebook_page(page_id: &str, id: &str) -> Result<Self, NotAnIdentity> {
-        let numeric = |text: &str| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !all_zero(text);
+        let numeric =
+            |text: &str| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !all_zero(text);
         let good = numeric(page_id) && numeric(id);
-        Self::checked(good, IdentityKind::FacebookPage, page_id, id, "Facebook's page and user ids are numbers, as text")
+        Self::checked(
+            good,
+            IdentityKind::FacebookPage,
+            page_id,
+            id,
+            "Facebook's page and user ids are numbers, as text",
+        )
     }
 
     pub fn messenger(device_id: &str) -> Result<Self, NotAnIdentity> {
@@ -71,18 +78,32 @@ impl IdentityKey {
         let service_good = (1..=64).contains(&service.len())
             && service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
         let good = service_good && (1..=255).contains(&id.len()) && opaque(id) && !nothing(id);
-        let why = "a service is named in lower-case letters, digits, and . _ -; an id has 1 to 255 visible ASCII characters";
+        let why =
+            "a service is named in lower-case letters, digits, and . _ -; an id has 1 to 255 visible ASCII characters";
         Self::checked(good, IdentityKind::External, service, id, why)
     }
 
     /// A phone number in E.164: observed only.
     pub fn phone(number: &str) -> Result<Self, NotAnIdentity> {
         let digits = number.strip_prefix('+').unwrap_or_default();
-        let good = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-        Self::checked(good, IdentityKind::Phone, "", number, "use an international number such as +441632960961 (E.164)")
+        let good =
+            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        Self::checked(
+            good,
+            IdentityKind::Phone,
+            "",
+            number,
+            "use an international number such as +441632960961 (E.164)",
+        )
     }
 
-    fn checked(good: bool, kind: IdentityKind, namespace: &str, subject: &str, why: &str) -> Result<Self, NotAnIdentity> {
+    fn checked(
+        good: bool,
+        kind: IdentityKind,
+        namespace: &str,
+        subject: &str,
+        why: &str,
+    ) -> Result<Self, NotAnIdentity> {
         if !good {
             return Err(NotAnIdentity(why.to_owned()));
         }

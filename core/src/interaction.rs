@@ -150,9 +150,10 @@ pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
 /// Finds or makes the person. The first key is the channel's; the others are contact points, added only to an
 /// account that nobody owns and only where they are nobody's (rule 11).
 fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Identity> {
-    let (first, others) = party.keys.split_first().ok_or_else(|| {
-        Error::invalid("/from", "required", "Name the person by the identity of the channel.")
-    })?;
+    let (first, others) = party
+        .keys
+        .split_first()
+        .ok_or_else(|| Error::invalid("/from", "required", "Name the person by the identity of the channel."))?;
     let found = db::identities::find(work, &first.key)?;
     let identity = match found {
         Some(identity) => {
@@ -312,7 +313,8 @@ fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: 
         created_at: now,
     };
     db::messages::insert(work, &message)?;
-    let shown_at = (message.visibility == Visibility::Shown).then(|| conversation.shown_at.map_or(sent_at, |at| at.max(sent_at)));
+    let shown_at =
+        (message.visibility == Visibility::Shown).then(|| conversation.shown_at.map_or(sent_at, |at| at.max(sent_at)));
     db::conversations::touch(work, conversation.id, shown_at, push.status)?;
     Ok(message.id)
 }

@@ -134,11 +134,8 @@ impl Keyring {
         let (nonce, text) = sealed.split_at_checked(12).ok_or_else(broken)?;
         let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce)?;
         let mut text = Zeroizing::new(text.to_vec());
-        let length = self
-            .sealing
-            .open_in_place(nonce, Aad::from(place.as_bytes()), &mut text)
-            .map_err(|_| broken())?
-            .len();
+        let length =
+            self.sealing.open_in_place(nonce, Aad::from(place.as_bytes()), &mut text).map_err(|_| broken())?.len();
         text.truncate(length);
         Ok(text)
     }

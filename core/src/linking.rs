@@ -9,7 +9,9 @@ use crate::settings::SignUpPolicy;
 pub enum Holder {
     Nobody,
     /// Nobody has claimed it; `alone` where the address is all the account has.
-    Unclaimed { alone: bool },
+    Unclaimed {
+        alone: bool,
+    },
     Claimed,
     /// Disabled, merged or deleted: looks like any other from outside, and nothing is done.
     Closed,

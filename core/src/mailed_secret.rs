@@ -214,12 +214,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
 }
 
 /// Makes the address's account its owner's; gives the account and the identity that was proven.
-fn own(
-    work: &mut Work<'_>,
-    outcome: Outcome,
-    held: Held,
-    challenge: &Challenge,
-) -> Result<(AccountId, IdentityId)> {
+fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge) -> Result<(AccountId, IdentityId)> {
     match (outcome, held.account, held.identity) {
         (Outcome::Create, ..) => {
             let account = db::accounts::insert_claimed(work, None)?;
@@ -271,7 +266,12 @@ fn tell(
         "sessions_ended": sessions_ended, "ways_in_dropped": dropped,
     });
     audit::record(work, action, Actor::Nobody, Some(account), &detail)?;
-    outbox::post_event(work, if outcome == Outcome::Recover { "account.updated" } else { action }, account, &json!({}))?;
+    outbox::post_event(
+        work,
+        if outcome == Outcome::Recover { "account.updated" } else { action },
+        account,
+        &json!({}),
+    )?;
     if outcome == Outcome::Create {
         return Ok(());
     }

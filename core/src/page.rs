@@ -27,7 +27,10 @@ impl Cursor {
     pub fn decode(text: &str) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let (at, id) = bytes.split_at_checked(8)?;
-        Some(Self { at: Timestamp::from_micros(i64::from_be_bytes(at.try_into().ok()?)), id: Uuid::from_slice(id).ok()? })
+        Some(Self {
+            at: Timestamp::from_micros(i64::from_be_bytes(at.try_into().ok()?)),
+            id: Uuid::from_slice(id).ok()?,
+        })
     }
 }
 

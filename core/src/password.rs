@@ -93,7 +93,8 @@ impl PasswordPolicy {
         if text.chars().any(char::is_control) {
             faults.push(PasswordFault::ControlCharacters);
         }
-        let site: Vec<&str> = std::iter::once(self.site_name.as_str()).chain(self.site_name.split_whitespace()).collect();
+        let site: Vec<&str> =
+            std::iter::once(self.site_name.as_str()).chain(self.site_name.split_whitespace()).collect();
         if is_little_more_than(text, &site) {
             faults.push(PasswordFault::ContainsSiteName);
         }

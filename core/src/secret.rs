@@ -53,8 +53,7 @@ impl MailedCode {
         if text.len() > 32 {
             return None;
         }
-        let code: String =
-            text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_ascii_uppercase()).collect();
+        let code: String = text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_ascii_uppercase()).collect();
         let known = code.bytes().all(|byte| CODE_ALPHABET.contains(&byte));
         (known && code.len() == CODE_LENGTH).then(|| Self(Zeroizing::new(code)))
     }
@@ -164,7 +163,10 @@ mod tests {
     fn rs_12_a_mailed_token_has_one_spelling() {
         let text = MailedToken::new([7; 32]).reveal();
         assert!(MailedToken::parse(&text).is_some());
-        let swapped: String = text.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+        let swapped: String = text
+            .chars()
+            .map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+            .collect();
         for other in [&text[..42], &format!("{}A", *text), &format!("{}=", *text), &format!(" {}", *text)] {
             assert!(MailedToken::parse(other).is_none(), "{other}");
         }
@@ -202,7 +204,8 @@ mod tests {
         assert_eq!(RefreshToken::parse("drt1_", &keys), None);
         assert_eq!(RefreshToken::parse(&text[1..], &keys), None);
 
-        let device = DeviceToken { device: DeviceId(Uuid::from_u128(1)), account: AccountId(Uuid::from_u128(2)), epoch: 3 };
+        let device =
+            DeviceToken { device: DeviceId(Uuid::from_u128(1)), account: AccountId(Uuid::from_u128(2)), epoch: 3 };
         assert_eq!(DeviceToken::parse(&device.reveal(&keys), &keys), Some(device));
         assert_eq!(DeviceToken::parse(&text, &keys), None);
     }

@@ -136,7 +136,12 @@ fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Opti
 }
 
 /// Second half: opens a session if the password was right and nothing has changed meanwhile.
-pub fn finish_sign_in(work: &mut Work<'_>, ask: &SignInAsk, candidate: &Candidate, verdict: &Verdict) -> Result<Issued> {
+pub fn finish_sign_in(
+    work: &mut Work<'_>,
+    ask: &SignInAsk,
+    candidate: &Candidate,
+    verdict: &Verdict,
+) -> Result<Issued> {
     let Verdict::Right { rehashed } = verdict else { return Err(Error::CredentialsWrong) };
     let (Some((id, epoch)), Some(stored)) = (candidate.account, &candidate.stored) else {
         return Err(Error::CredentialsWrong);

@@ -186,7 +186,13 @@ mod tests {
         let list = || vec!["example.org".to_owned()];
         assert!(settings(|_| ()).admits(&address));
         assert!(!settings(|s| s.blocked_domains = list()).admits(&address));
-        assert!(settings(|s| { s.blocked_domains = list(); s.allowed_domains = list(); }).admits(&address));
+        assert!(
+            settings(|s| {
+                s.blocked_domains = list();
+                s.allowed_domains = list();
+            })
+            .admits(&address)
+        );
         assert!(!settings(|s| s.allowed_domains = vec!["example.com".into()]).admits(&address));
     }
 

@@ -24,12 +24,17 @@ pub struct WayIn {
 
 /// Every way in that an account has now.
 pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
-    let password = db::credentials::find_password(work, account)?
-        .map(|_| WayIn { method: "password", identity_id: None, label: None });
+    let password = db::credentials::find_password(work, account)?.map(|_| WayIn {
+        method: "password",
+        identity_id: None,
+        label: None,
+    });
     let proven = db::identities::list_proven(work, account)?.into_iter().map(|identity| WayIn {
         method: identity.key.kind.as_str(),
         identity_id: Some(identity.id),
-        label: identity.label.or_else(|| Some(identity.key.subject).filter(|_| identity.key.kind == IdentityKind::Email)),
+        label: identity
+            .label
+            .or_else(|| Some(identity.key.subject).filter(|_| identity.key.kind == IdentityKind::Email)),
     });
     Ok(password.into_iter().chain(proven).collect())
 }

@@ -16,7 +16,7 @@ use std::{env, fs, iter, mem, net::TcpListener, thread, time::Duration};
 use diesel::{Connection as _, PgConnection, connection::SimpleConnection as _};
 
 const NONE: &str = "no PostgreSQL programs (initdb, postgres) were found: install them (apt install postgresql, dnf \
-    install postgresql-server, brew install postgresql) or name a server in DOORSTEP_TEST_POSTGRES_URL";
+    install postgresql-server, brew install postgresql) or name a server in TEST_POSTGRES_URL";
 const INITDB: &str = "--pgdata=data --username=postgres --auth=trust --encoding=UTF8 --no-sync";
 const POSTGRES: &str = "-D data -k .. --listen_addresses=127.0.0.1 --fsync=off --full_page_writes=off \
     --max_connections=400 --max_prepared_transactions=0 --max_pred_locks_per_transaction=256 --shared_buffers=64MB";
@@ -27,15 +27,15 @@ const PLACES: &str = "pg_config --bindir; ls -d /usr/lib/postgresql/*/bin /opt/h
 /// machine has no PostgreSQL.
 ///
 /// # Panics
-/// When the server in `DOORSTEP_TEST_POSTGRES_URL` cannot be reached or an own one does not start, and where there is
-/// none though `CI` or `DOORSTEP_TEST_REQUIRE_POSTGRES` is set.
+/// When the server in `TEST_POSTGRES_URL` cannot be reached or an own one does not start, and where there is
+/// none though `CI` or `TEST_REQUIRE_POSTGRES` is set.
 #[must_use]
 pub fn server() -> Option<&'static Postgres> {
     static SERVER: OnceLock<Result<Option<Postgres>, String>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| match setting("DOORSTEP_TEST_POSTGRES_URL") {
+    let server = SERVER.get_or_init(|| match setting("TEST_POSTGRES_URL") {
         Some(url) => {
-            let admin_url = url.into_string().expect("DOORSTEP_TEST_POSTGRES_URL is a URL");
-            let answer = execute(&admin_url, "SELECT 1").map_err(|why| format!("DOORSTEP_TEST_POSTGRES_URL: {why}"));
+            let admin_url = url.into_string().expect("TEST_POSTGRES_URL is a URL");
+            let answer = execute(&admin_url, "SELECT 1").map_err(|why| format!("TEST_POSTGRES_URL: {why}"));
             answer.map(|()| Some(Postgres { admin_url, creating: Mutex::new(()), cluster: None }))
         }
         None => Postgres::own("off"),
@@ -100,8 +100,8 @@ impl Postgres {
         if let Some(programs) = programs() {
             let cluster = Cluster::create(programs, synchronous_commit)?;
             Ok(Some(Self { admin_url: cluster.admin_url(), creating: Mutex::new(()), cluster: Some(cluster) }))
-        } else if setting("CI").or_else(|| setting("DOORSTEP_TEST_REQUIRE_POSTGRES")).is_some() {
-            Err(format!("tests on PostgreSQL are required (CI or DOORSTEP_TEST_REQUIRE_POSTGRES is set), but {NONE}"))
+        } else if setting("CI").or_else(|| setting("TEST_REQUIRE_POSTGRES")).is_some() {
+            Err(format!("tests on PostgreSQL are required (CI or TEST_REQUIRE_POSTGRES is set), but {NONE}"))
         } else {
             // Unlike `eprintln!` this gets past the test harness, which keeps what passing tests say.
             SAID.call_once(|| drop(writeln!(io::stderr(), "tests on PostgreSQL are left out, since {NONE}")));

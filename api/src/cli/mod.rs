@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-pub use people::create_key;
 use doorstep_core::clock::Clock;
 use doorstep_core::db::{self, Origin, Store};
+pub use people::create_key;
 use serde::Serialize;
 
 use crate::config::Config;

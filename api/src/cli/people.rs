@@ -102,12 +102,12 @@ pub fn create_key(
     scopes: Vec<Scope>,
 ) -> Result<(api_key::ApiKey, api_key::PlainKey), String> {
     let name = name.to_owned();
-    store
-        .write(&operator(), move |work| api_key::create(work, Actor::Operator, &name, &scopes, None))
-        .map_err(|error| match error {
+    store.write(&operator(), move |work| api_key::create(work, Actor::Operator, &name, &scopes, None)).map_err(
+        |error| match error {
             doorstep_core::Error::Invalid(faults) => {
                 faults.iter().map(|fault| fault.detail.clone()).collect::<Vec<_>>().join(" ")
             }
             other => other.to_string(),
-        })
+        },
+    )
 }

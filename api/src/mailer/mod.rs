@@ -8,9 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use doorstep_core::Result;
 use doorstep_core::db::{Origin, Store};
 use doorstep_core::outbox::{self, Leased};
-use doorstep_core::Result;
 use lettre::message::Mailbox;
 
 use crate::background::Stop;
@@ -64,7 +64,10 @@ impl Mailer {
             templates_dir: config.mail.templates.clone(),
         };
         let from = config.mail.from.parse().map_err(|error| {
-            format!("mail.from = {:?}: {error}; expected something like \"Shop Help <help@shop.example>\"", config.mail.from)
+            format!(
+                "mail.from = {:?}: {error}; expected something like \"Shop Help <help@shop.example>\"",
+                config.mail.from
+            )
         })?;
         Ok(Self {
             renderer: Renderer::new(options)?,
@@ -134,10 +137,8 @@ impl Mailer {
     }
 
     fn send(&self, store: &Store, leased: &Leased) -> Result<(), transport::SendError> {
-        let rendered = self
-            .renderer
-            .render(&leased.mail)
-            .map_err(|message| transport::SendError { permanent: true, message })?;
+        let rendered =
+            self.renderer.render(&leased.mail).map_err(|message| transport::SendError { permanent: true, message })?;
         let now = store.clock().now();
         self.transport.send(&self.from, &leased.mail.to, &rendered, &leased.id.to_string(), now)?;
         let template = leased.mail.content.template();

@@ -141,7 +141,8 @@ pub struct PageQuery {
 
 /// Reads a word of a query.
 pub fn word<T: FromStr<Err = String>>(pointer: &str, text: Option<&str>) -> Result<Option<T>> {
-    text.map(|text| text.parse().map_err(|why: String| Error::invalid(pointer, "invalid", format!("{why}.")))).transpose()
+    text.map(|text| text.parse().map_err(|why: String| Error::invalid(pointer, "invalid", format!("{why}."))))
+        .transpose()
 }
 
 /// List my conversations
@@ -205,11 +206,12 @@ pub async fn start_conversation(
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency.key(customer.name(), "start_conversation", body.fingerprint);
     let start = Start { subject: body.value.subject, body_text: body.value.message.body_text };
-    let started =
-        customer.write(move |work, who| {
+    let started = customer
+        .write(move |work, who| {
             let started = conversation::start(work, who, &start, key.as_ref())?;
             conversation::get(work, who, started.id)
-        }).await?;
+        })
+        .await?;
     let location = format!("/v1/me/conversations/{}", started.conversation.id);
     Ok(created(&location, &ConversationBody::from(started)))
 }

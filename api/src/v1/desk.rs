@@ -1,11 +1,11 @@
 //! The help desk's view of conversations: what customers started and answered, for one that polls.
 
 use actix_web::{HttpResponse, get};
+use doorstep_core::Error;
 use doorstep_core::clock::Timestamp;
 use doorstep_core::conversation::{self, Conversation, Message};
 use doorstep_core::id::ConversationId;
 use doorstep_core::page::PageAsk;
-use doorstep_core::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};

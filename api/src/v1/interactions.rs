@@ -370,7 +370,11 @@ impl InteractionBody {
         let from = self.from.map(|from| from.party(kind, "/from", &mut faults));
         let inbound = self.direction == DirectionWord::Inbound;
         if inbound && from.as_ref().is_none_or(|party| party.keys.first().is_none_or(|seen| seen.key.kind != kind)) {
-            faults.add(&format!("/from/{kind}"), "required", "An inbound push names its sender by the channel's identity.");
+            faults.add(
+                &format!("/from/{kind}"),
+                "required",
+                "An inbound push names its sender by the channel's identity.",
+            );
         }
         let to = self
             .recipients
@@ -387,7 +391,11 @@ impl InteractionBody {
         if thread.is_none() {
             faults.add("/conversation", "id_or_external_id", "Name the conversation by either id or external_id.");
         }
-        let texts = [("/source", Some(&self.source)), ("/external_id", Some(&self.external_id)), ("/conversation/subject", self.conversation.subject.as_ref())];
+        let texts = [
+            ("/source", Some(&self.source)),
+            ("/external_id", Some(&self.external_id)),
+            ("/conversation/subject", self.conversation.subject.as_ref()),
+        ];
         for (pointer, text) in texts {
             if text.is_some_and(|text| text.chars().any(char::is_control)) {
                 faults.add(pointer, "control_characters", "Leave out control characters.");
@@ -444,7 +452,8 @@ impl PartyBody {
         }
         let plain = |NotAnIdentity(why)| why;
         if let Some(twitter) = self.twitter {
-            let handle = twitter.handle.filter(|handle| handle.chars().count() <= 64 && !handle.chars().any(char::is_control));
+            let handle =
+                twitter.handle.filter(|handle| handle.chars().count() <= 64 && !handle.chars().any(char::is_control));
             add("twitter", IdentityKey::twitter(&twitter.id).map_err(plain), handle);
         }
         if let Some(page) = self.facebook_page {

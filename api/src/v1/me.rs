@@ -143,8 +143,7 @@ pub async fn change_me(
         phone: change(body.value.phone),
         avatar_url: change(body.value.avatar_url),
     };
-    let account =
-        customer.write(move |work, who| account::change_profile(work, who, &change, only_version)).await?;
+    let account = customer.write(move |work, who| account::change_profile(work, who, &change, only_version)).await?;
     Ok(answer(account))
 }
 

@@ -116,7 +116,8 @@ pub fn find_by_token(work: &mut Work<'_>, hash: &[u8; 32]) -> Result<Option<Chal
 }
 
 pub fn get(work: &mut Work<'_>, id: ChallengeId) -> Result<Challenge> {
-    let found = challenges::table.filter(challenges::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
+    let found =
+        challenges::table.filter(challenges::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
     found.ok_or_else(|| Error::Broken(format!("challenge {id} is gone")))?.try_into()
 }
 
@@ -140,10 +141,8 @@ pub fn count_try(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
 /// Spends a live challenge; `false` where somebody was faster or it is too old.
 pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
     let now = work.now();
-    let live = challenges::id
-        .eq(id)
-        .and(challenges::state.eq(ChallengeState::Live))
-        .and(challenges::expires_at.gt(now));
+    let live =
+        challenges::id.eq(id).and(challenges::state.eq(ChallengeState::Live)).and(challenges::expires_at.gt(now));
     let spent = diesel::update(challenges::table.filter(live))
         .set((challenges::state.eq(ChallengeState::Spent), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
@@ -178,9 +177,6 @@ pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
 /// Deletes what ended or ran out before an instant, at most so many rows.
 pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Result<usize> {
     let old = diesel::alias!(challenges as old);
-    let ids = old
-        .filter(old.field(challenges::expires_at).lt(before))
-        .select(old.field(challenges::id))
-        .limit(at_most);
+    let ids = old.filter(old.field(challenges::expires_at).lt(before)).select(old.field(challenges::id)).limit(at_most);
     Ok(diesel::delete(challenges::table.filter(challenges::id.eq_any(ids))).execute(work.conn)?)
 }

@@ -104,18 +104,13 @@ pub fn find_external(work: &mut Work<'_>, source: &str, external_id: &str) -> Re
 
 /// Whether an account has anything that its owner may see.
 pub fn any_shown(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
-    let shown = conversations::table
-        .filter(conversations::account_id.eq(account).and(conversations::shown_at.is_not_null()));
+    let shown =
+        conversations::table.filter(conversations::account_id.eq(account).and(conversations::shown_at.is_not_null()));
     Ok(diesel::select(exists(shown)).get_result(work.conn)?)
 }
 
 /// What an account may see, the latest first.
-pub fn list_shown(
-    work: &mut Work<'_>,
-    account: AccountId,
-    filter: &Filter,
-    ask: PageAsk,
-) -> Result<Vec<Conversation>> {
+pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask: PageAsk) -> Result<Vec<Conversation>> {
     let mut query = conversations::table
         .filter(conversations::account_id.eq(account).and(conversations::shown_at.is_not_null()))
         .order((conversations::shown_at.desc(), conversations::id.desc()))

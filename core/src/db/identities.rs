@@ -71,7 +71,8 @@ pub fn find(work: &mut Work<'_>, key: &IdentityKey) -> Result<Option<Identity>> 
 }
 
 pub fn get(work: &mut Work<'_>, id: IdentityId) -> Result<Identity> {
-    let found = identities::table.filter(identities::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
+    let found =
+        identities::table.filter(identities::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
     found.map(Identity::from).ok_or_else(|| Error::Broken(format!("identity {id} is gone")))
 }
 
@@ -86,9 +87,7 @@ pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identity>> {
 
 /// The identities whose owner has proven them to the account.
 pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identity>> {
-    let proven = proofs::table
-        .filter(proofs::account_id.eq(account))
-        .filter(proofs::identity_id.eq(identities::id));
+    let proven = proofs::table.filter(proofs::account_id.eq(account)).filter(proofs::identity_id.eq(identities::id));
     let rows = identities::table
         .filter(identities::account_id.eq(account))
         .filter(diesel::dsl::exists(proven))

@@ -13,11 +13,7 @@ pub fn find_secret_check(work: &mut Work<'_>) -> Result<Option<Vec<u8>>> {
 pub fn insert(work: &mut Work<'_>, secret_check: &[u8]) -> Result<()> {
     let now = work.now();
     diesel::insert_into(instance::table)
-        .values((
-            instance::id.eq(1_i16),
-            instance::secret_check.eq(secret_check),
-            instance::created_at.eq(now),
-        ))
+        .values((instance::id.eq(1_i16), instance::secret_check.eq(secret_check), instance::created_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }

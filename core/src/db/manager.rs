@@ -90,7 +90,8 @@ impl r2d2::ManageConnection for Manager {
 pub(super) fn connect(location: &Location, what_for: Use) -> Result<Conn> {
     match location {
         Location::Sqlite(path) => {
-            let file = path.to_str().ok_or_else(|| Error::Unavailable("the data directory's name is not UTF-8".into()))?;
+            let file =
+                path.to_str().ok_or_else(|| Error::Unavailable("the data directory's name is not UTF-8".into()))?;
             let mut conn = SqliteConnection::establish(file)
                 .map_err(|error| Error::Unavailable(format!("cannot open {file}: {error}")))?;
             conn.batch_execute(match what_for {

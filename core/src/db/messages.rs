@@ -81,8 +81,7 @@ impl From<Row> for Message {
 }
 
 pub fn get(work: &mut Work<'_>, id: MessageId) -> Result<Message> {
-    let found =
-        messages::table.filter(messages::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
+    let found = messages::table.filter(messages::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
     found.map(Message::from).ok_or_else(|| Error::Broken(format!("message {id} is gone")))
 }
 

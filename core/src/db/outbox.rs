@@ -144,9 +144,6 @@ pub fn next_due(work: &mut Work<'_>) -> Result<Option<Timestamp>> {
 /// Deletes what was finished before an instant, at most so many rows.
 pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Result<usize> {
     let old = diesel::alias!(outbox as old);
-    let ids = old
-        .filter(old.field(outbox::finished_at).lt(before))
-        .select(old.field(outbox::id))
-        .limit(at_most);
+    let ids = old.filter(old.field(outbox::finished_at).lt(before)).select(old.field(outbox::id)).limit(at_most);
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(work.conn)?)
 }

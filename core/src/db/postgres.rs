@@ -78,7 +78,8 @@ impl Postgres {
     pub fn submit(&self, job: impl FnOnce(Result<&Inner>) + Send + 'static) {
         let job: Job = Box::new(job);
         let now = self.shared.clock.now();
-        if let Err(TrySendError::Full((_, job)) | TrySendError::Disconnected((_, job))) = self.jobs.try_send((now, job)) {
+        if let Err(TrySendError::Full((_, job)) | TrySendError::Disconnected((_, job))) = self.jobs.try_send((now, job))
+        {
             job(Err(too_busy()));
         }
     }
@@ -206,7 +207,9 @@ enum Again {
 
 fn begin_serializable(conn: &mut Conn) -> Result<()> {
     match conn {
-        Conn::Pg(conn) => Ok(AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE")?),
+        Conn::Pg(conn) => {
+            Ok(AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL SERIALIZABLE")?)
+        }
         Conn::Sqlite(_) => Err(Error::Broken("the PostgreSQL pool has another connection".into())),
     }
 }
