@@ -57,7 +57,7 @@ pub fn start(store: Store, tokens: Arc<AccessTokens>, stop: Arc<Stop>) -> std::i
                 Err(error) => tracing::warn!(%error, "cannot look for changes"),
             }
             looks = looks.wrapping_add(1);
-            if looks % LOOKS_PER_TIDY == 0 {
+            if looks.is_multiple_of(LOOKS_PER_TIDY) {
                 tidy(&store, &stop);
             }
         }

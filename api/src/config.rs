@@ -311,7 +311,7 @@ fn parse_value(text: &str) -> Value {
 
 fn check_url(key: &str, url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let good = rest.is_some_and(|rest| !rest.is_empty()) && !url.contains(['#', '?', ' ']) && !url.contains("@");
+    let good = rest.is_some_and(|rest| !rest.is_empty()) && !url.contains(['#', '?', ' ']) && !url.contains('@');
     if good { Ok(()) } else { Err(format!("{key} = {url:?}: expected something like https://help.shop.example")) }
 }
 
@@ -366,7 +366,8 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
-        let wrong: [(&str, &[(&str, &str)], &[&str]); 10] = [
+        type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+        let wrong: [Wrong<'_>; 10] = [
             ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
             ("[servr]", &[], &["servr"]),
             ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),

@@ -166,7 +166,7 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize
         .name("server".into())
         .spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let build = move || app(state.clone(), origins.clone());
+                let build = move || app(state.clone(), cors(&origins));
                 let server = HttpServer::new(build)
                     .workers(workers)
                     .client_request_timeout(HEAD_TIME)
@@ -193,7 +193,7 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize
 /// The application of one worker.
 fn app(
     state: web::Data<State>,
-    origins: Vec<String>,
+    cors: middleware::Condition<Cors>,
 ) -> App<
     impl actix_web::dev::ServiceFactory<
         actix_web::dev::ServiceRequest,
@@ -212,7 +212,7 @@ fn app(
         .configure(operations::pages)
         .default_service(web::to(nothing_here))
         .wrap(middleware::from_fn(envelope))
-        .wrap(cors(&origins))
+        .wrap(cors)
 }
 
 /// By an exact list; without one no browser of another origin is answered.

@@ -102,7 +102,7 @@ impl ProfileChange {
     }
 
     fn check(&self) -> Result<()> {
-        let checks: [(&str, Option<&String>, fn(&str) -> Option<&'static str>); 5] = [
+        let checks: [(&str, Option<&String>, Check); 5] = [
             ("/full_name", self.full_name.value(), not_a_name),
             ("/locale", self.locale.value(), not_a_locale),
             ("/time_zone", self.time_zone.value(), not_a_time_zone),
@@ -116,6 +116,9 @@ impl ProfileChange {
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }
 }
+
+/// Says why a text will not do for a field, if it will not.
+type Check = fn(&str) -> Option<&'static str>;
 
 /// Why a text is no person's name, if it is none.
 #[must_use]
@@ -192,14 +195,14 @@ mod tests {
 
     #[test]
     fn fields_are_what_they_say() {
-        let good: [(fn(&str) -> Option<&'static str>, &[&str]); 5] = [
+        let good: [(Check, &[&str]); 5] = [
             (not_a_name, &["Ada", "Ada Lovelace", "李"]),
             (not_a_locale, &["en", "de-CH", "zh-Hant-TW", "gsw"]),
             (not_a_time_zone, &["UTC", "Europe/London", "America/Argentina/Buenos_Aires", "Etc/GMT+1"]),
             (not_a_phone, &["+441632960961"]),
             (not_an_avatar, &["https://img.example/a.png"]),
         ];
-        let bad: [(fn(&str) -> Option<&'static str>, &[&str]); 5] = [
+        let bad: [(Check, &[&str]); 5] = [
             (not_a_name, &["", " ", "a\nb", "a\0"]),
             (not_a_locale, &["", "e", "english", "en_US", "en-", "../en"]),
             (not_a_time_zone, &["", "Europe//London", "../etc", "a b"]),
@@ -210,10 +213,14 @@ mod tests {
             ),
         ];
         for (check, texts) in good {
-            texts.iter().for_each(|text| assert_eq!(check(text), None, "{text:?}"));
+            for text in texts {
+                assert_eq!(check(text), None, "{text:?}");
+            }
         }
         for (check, texts) in bad {
-            texts.iter().for_each(|text| assert!(check(text).is_some(), "{text:?}"));
+            for text in texts {
+                assert!(check(text).is_some(), "{text:?}");
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ impl Chance {
         let mut bytes = [0; N];
         match self {
             #[expect(clippy::expect_used, reason = "without randomness no secret may be made")]
+            #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
             Self::System => SystemRandom::new().fill(&mut bytes).expect("the operating system gives no randomness"),
         }
         bytes

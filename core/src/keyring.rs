@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// The configured secret, checked for being one.
 pub struct MasterSecret(Zeroizing<Vec<u8>>);
 
+/// What examples out of documents contain.
+const SAMPLES: [&str; 7] = ["change", "secret", "example", "sample", "password", "doorstep", "0123456789"];
+
 impl MasterSecret {
     /// At least 32 characters of some variety; examples out of documents are refused.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -28,7 +31,6 @@ impl MasterSecret {
             return Err("it repeats a few characters".to_owned());
         }
         let lower = text.to_lowercase();
-        const SAMPLES: [&str; 7] = ["change", "secret", "example", "sample", "password", "doorstep", "0123456789"];
         if let Some(sample) = SAMPLES.iter().find(|sample| lower.contains(**sample)) {
             return Err(format!("it contains {sample:?}, as an example out of a document would"));
         }
@@ -105,7 +107,7 @@ impl Keyring {
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(self.key(purpose));
         for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(part);
         }
         let mut out = [0; 32];

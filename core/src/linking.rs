@@ -110,6 +110,7 @@ pub fn spend(holder: Holder, house: House) -> Outcome {
 }
 
 /// Who wrote a message of a conversation that has a requester.
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// It is the very identity the conversation belongs to.

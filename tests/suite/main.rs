@@ -1,3 +1,4 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
 mod claim;
+mod readme;

@@ -25,6 +25,6 @@ pub fn keys(config: &Config, command: &KeysCommand) -> Result<(), String> {
     if *json {
         return print_json(&json!({ "kid": kid, "signs_from": signs_from }));
     }
-    println!("The key {kid} signs from {signs_from} on; the former ones verify until what they signed has expired.");
+    say!("The key {kid} signs from {signs_from} on; the former ones verify until what they signed has expired.");
     Ok(())
 }

@@ -1,5 +1,21 @@
 //! The command line.
 
+/// A line on standard output; nobody minds where nobody reads it.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        drop(writeln!(std::io::stdout(), $($words)*));
+    }};
+}
+
+/// A line on standard error.
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        drop(writeln!(std::io::stderr(), $($words)*));
+    }};
+}
+
 mod keys;
 mod people;
 mod serve;
@@ -59,7 +75,7 @@ pub fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("doorstep: {why}");
+            complain!("doorstep: {why}");
             ExitCode::FAILURE
         }
     }
@@ -85,7 +101,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
 
 fn print_or_check_openapi(file: Option<&Path>) -> Result<(), String> {
     let Some(file) = file else {
-        print!("{}", openapi::text());
+        say!("{}", openapi::text().trim_end());
         return Ok(());
     };
     let shown = file.display();
@@ -99,13 +115,13 @@ fn print_or_check_openapi(file: Option<&Path>) -> Result<(), String> {
 fn migrate(config: &Config) -> Result<(), String> {
     let (_, _) = server::open_store(config, Clock::System)?;
     let migrated = db::migrate(&config.location()?).map_err(|error| error.to_string())?;
-    println!("The database is at version {}.", migrated.version);
+    say!("The database is at version {}.", migrated.version);
     Ok(())
 }
 
 fn check_config(config: &Config) -> Result<(), String> {
     crate::mailer::Mailer::new(config)?;
-    println!("The configuration is good.");
+    say!("The configuration is good.");
     Ok(())
 }
 
@@ -121,6 +137,6 @@ fn operator() -> Origin {
 
 /// One line of JSON for a program.
 fn print_json(value: &impl Serialize) -> Result<(), String> {
-    println!("{}", serde_json::to_string(value).map_err(|error| error.to_string())?);
+    say!("{}", serde_json::to_string(value).map_err(|error| error.to_string())?);
     Ok(())
 }

@@ -19,7 +19,7 @@ pub enum AdminCommand {
     Create {
         #[arg(long)]
         email: String,
-        /// Print one line of JSON: account_id, claim_url, claim_code
+        /// Print one line of JSON: `account_id`, `claim_url`, `claim_code`
         #[arg(long)]
         json: bool,
     },
@@ -72,12 +72,14 @@ pub fn admin(config: &Config, command: AdminCommand) -> Result<(), String> {
         }));
     }
     match (&invitation.secret, &invitation.claim_url) {
-        (Some(secret), Some(url)) => println!(
+        (Some(secret), Some(url)) => say!(
             "{email} becomes an admin by setting a password:\n\n  {url}\n\n  code {}\n\n\
              The link is good for {} minutes, the code for {}.",
-            *secret.code, secret.link_minutes, secret.code_minutes
+            *secret.code,
+            secret.link_minutes,
+            secret.code_minutes
         ),
-        _ => println!("{email} had a claimed account already and is an admin now."),
+        _ => say!("{email} had a claimed account already and is an admin now."),
     }
     Ok(())
 }
@@ -90,8 +92,8 @@ pub fn api_key(config: &Config, command: ApiKeyCommand) -> Result<(), String> {
     if json {
         return print_json(&json!({ "id": key.id, "key": *plain.reveal() }));
     }
-    println!("{}", *plain.reveal());
-    eprintln!("This is the only time the key is shown; a hash of it is kept. Its id is {}.", key.id);
+    say!("{}", *plain.reveal());
+    complain!("This is the only time the key is shown; a hash of it is kept. Its id is {}.", key.id);
     Ok(())
 }
 

@@ -13,17 +13,17 @@ const FIRST_ADMIN: &str = "admin@doorstep.example";
 pub fn serve(config: &Config) -> Result<(), String> {
     let server = Server::start(config, &Options { signals: true, ..Options::default() })?;
     let base = format!("http://{}", server.address());
-    println!("Doorstep {} serves {}", env!("CARGO_PKG_VERSION"), config.site.name);
-    println!("  API       {base}");
-    println!("  Docs      {base}/docs");
+    say!("Doorstep {} serves {}", env!("CARGO_PKG_VERSION"), config.site.name);
+    say!("  API       {base}");
+    say!("  Docs      {base}/docs");
     match config.location()? {
-        db::Location::Sqlite(path) => println!("  Database  SQLite, {}", path.display()),
-        db::Location::Postgres(_) => println!("  Database  PostgreSQL"),
+        db::Location::Sqlite(path) => say!("  Database  SQLite, {}", path.display()),
+        db::Location::Postgres(_) => say!("  Database  PostgreSQL"),
     }
     match config.mail.smtp_url {
-        Some(_) => println!("  Mail      by SMTP"),
+        Some(_) => say!("  Mail      by SMTP"),
         None => {
-            println!("  Mail      {} (no mail.smtp_url is set)", config.mail_dir().display());
+            say!("  Mail      {} (no mail.smtp_url is set)", config.mail_dir().display());
             first_run(config, server.store(), &base)?;
         }
     }
@@ -42,19 +42,19 @@ fn first_run(config: &Config, store: &Store, base: &str) -> Result<(), String> {
     let (_, key) = people::create_key(store, "first run", scopes)?;
     let key = key.reveal();
     let invitation = people::invite(config, store, FIRST_ADMIN)?;
-    println!("\nThis is the first start. What follows is shown this once.");
-    println!("\n  API key   {}", *key);
+    say!("\nThis is the first start. What follows is shown this once.");
+    say!("\n  API key   {}", *key);
     if let (Some(secret), Some(url)) = (&invitation.secret, &invitation.claim_url) {
-        println!("  Admin     {FIRST_ADMIN}, who sets a password with the code {}\n            or {url}", *secret.code);
+        say!("  Admin     {FIRST_ADMIN}, who sets a password with the code {}\n            or {url}", *secret.code);
     }
-    println!("\nPush a first email:\n");
-    println!(
+    say!("\nPush a first email:\n");
+    say!(
         "  curl -s {base}/v1/interactions -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{}'\n",
         *key,
         r#"{"source":"desk","external_id":"msg-1","channel":"email","direction":"inbound","from":{"email":"ada@example.org","name":"Ada Lovelace"},"conversation":{"external_id":"case-1","subject":"Printer on fire"},"message":{"body_text":"It is on fire."}}"#
     );
-    println!("Then let Ada ask for a password; its mail is written to {}:\n", config.mail_dir().display());
-    println!(
+    say!("Then let Ada ask for a password; its mail is written to {}:\n", config.mail_dir().display());
+    say!(
         "  curl -s {base}/v1/password-resets -H 'Content-Type: application/json' -d '{}'\n",
         r#"{"email":"ada@example.org"}"#
     );

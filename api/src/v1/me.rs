@@ -85,40 +85,30 @@ pub async fn get_me(customer: Customer) -> Result<HttpResponse, Problem> {
 }
 
 /// A change of the profile (JSON Merge Patch, RFC 7396): what is left out stays, null clears.
-#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"full_name": "Ada King", "time_zone": null}))]
 pub struct MeChange {
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 200)]
-    pub full_name: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    pub full_name: Change<String>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, example = "en")]
-    pub locale: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    pub locale: Change<String>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, example = "Europe/London")]
-    pub time_zone: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    pub time_zone: Change<String>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, example = "+441632960961")]
-    pub phone: Option<Option<String>>,
-    #[serde(deserialize_with = "given")]
+    pub phone: Change<String>,
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, example = "https://img.shop.example/ada.png")]
-    pub avatar_url: Option<Option<String>>,
+    pub avatar_url: Change<String>,
 }
 
-/// Tells null from absent.
-#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
-fn change(field: Option<Option<String>>) -> Change<String> {
-    match field {
-        None => Change::Keep,
-        Some(None) => Change::Clear,
-        Some(Some(value)) => Change::Set(value),
-    }
+/// A field that is there: null clears, anything else sets.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<String>, D::Error> {
+    Option::deserialize(deserializer).map(|value| value.map_or(Change::Clear, Change::Set))
 }
 
 /// Change my account
@@ -137,11 +127,11 @@ pub async fn change_me(
 ) -> Result<HttpResponse, Problem> {
     let only_version = if_match(&request)?;
     let change = ProfileChange {
-        full_name: change(body.value.full_name),
-        locale: change(body.value.locale),
-        time_zone: change(body.value.time_zone),
-        phone: change(body.value.phone),
-        avatar_url: change(body.value.avatar_url),
+        full_name: body.value.full_name,
+        locale: body.value.locale,
+        time_zone: body.value.time_zone,
+        phone: body.value.phone,
+        avatar_url: body.value.avatar_url,
     };
     let account = customer.write(move |work, who| account::change_profile(work, who, &change, only_version)).await?;
     Ok(answer(account))

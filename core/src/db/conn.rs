@@ -7,7 +7,6 @@ use diesel::query_dsl::RunQueryDsl;
 use diesel::result::QueryResult;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
-#[expect(clippy::large_enum_variant, reason = "a connection is made once and lives long")]
 #[derive(diesel::MultiConnection)]
 pub enum Conn {
     Pg(PgConnection),

@@ -1,6 +1,7 @@
 //! The few queries that the two databases must be told in their own words, or that diesel would not keep prepared.
 
 use diesel::backend::Backend;
+use diesel::expression::{AppearsOnTable, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -102,8 +103,11 @@ impl<T: QueryFragment<Sqlite>> QueryFragment<Sqlite> for SkipLocked<T> {
     }
 }
 
+/// Id, sealed mail, attempts so far, and until when it is of use.
+pub(super) type DueMail = (OutboxId, Vec<u8>, i64, Timestamp);
+
 /// The waiting mail that has been due longest.
-pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<(OutboxId, Vec<u8>, i64, Timestamp)>> {
+pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<DueMail>> {
     let due = outbox::table
         .filter(outbox::state.eq("waiting").and(outbox::kind.eq("mail")))
         .filter(outbox::due_at.le(now).and(outbox::sealed_payload.is_not_null()))
@@ -155,8 +159,8 @@ impl<C: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Contains<C> {
 impl<C: Expression> Expression for Contains<C> {
     type SqlType = Bool;
 }
-impl<C, QS> diesel::expression::AppearsOnTable<QS> for Contains<C> where C: diesel::expression::AppearsOnTable<QS> {}
+impl<C, QS> AppearsOnTable<QS> for Contains<C> where C: AppearsOnTable<QS> {}
 impl<C, QS> SelectableExpression<QS> for Contains<C> where C: SelectableExpression<QS> {}
-impl<C, GB> diesel::expression::ValidGrouping<GB> for Contains<C> {
-    type IsAggregate = diesel::expression::is_aggregate::No;
+impl<C, GB> ValidGrouping<GB> for Contains<C> {
+    type IsAggregate = is_aggregate::No;
 }

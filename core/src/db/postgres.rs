@@ -111,7 +111,7 @@ impl Inner {
             match tried {
                 Err(error) if error.is_transient() && attempt + 1 < TRIES => {
                     attempt += 1;
-                    std::thread::sleep(self.pause(attempt));
+                    self.pause(attempt);
                 }
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, tries = TRIES, "a transaction kept meeting others");
@@ -123,9 +123,10 @@ impl Inner {
     }
 
     /// Jittered and growing, so that two who met do not meet again at once.
-    fn pause(&self, attempt: u32) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "a database thread may wait, and holds no connection meanwhile")]
+    fn pause(&self, attempt: u32) {
         let [random] = self.shared.chance.bytes::<1>();
-        Duration::from_micros((u64::from(random) + 32) * 8 * (1 << attempt.min(7)))
+        std::thread::sleep(Duration::from_micros((u64::from(random) + 32) * 8 * (1 << attempt.min(7))));
     }
 
     fn transaction<T>(

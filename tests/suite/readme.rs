@@ -1,0 +1,83 @@
+//! The README's own lines, word by word, against the real binary.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use doorstep_tests::postgres;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
+
+/// The lines of every `sh` block of the README.
+fn lines() -> String {
+    let readme = include_str!("../../README.md");
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+/// A server that ends with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn serve(dir: &Path, listen: &str, database: Option<&str>) -> Serving {
+    let mut command = Command::new(BINARY);
+    command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", listen).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.envs(database.map(|url| ("DATABASE_URL", url)));
+    let mut child = command.spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let serving = Serving(child);
+    let said: Vec<String> =
+        stdout.lines().map_while(Result::ok).take_while(|line| !line.contains("Then let Ada")).collect();
+    assert!(said.iter().any(|line| line.contains(&format!("http://{listen}"))), "{said:?}");
+    serving
+}
+
+fn follow_the_readme(database: Option<&str>) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("target/release")).unwrap();
+    std::os::unix::fs::symlink(BINARY, dir.path().join("target/release/doorstep")).unwrap();
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let _serving = serve(dir.path(), &listen, database);
+
+    // only the port is another, so that tests can run side by side
+    let script = format!("set -eu\n{}", lines().replace("127.0.0.1:8080", &listen));
+    let mut command = Command::new("sh");
+    command.current_dir(dir.path()).arg("-c").arg(&script);
+    command.envs(database.map(|url| ("DATABASE_URL", url)));
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    let mut rest = said.as_ref();
+    for expected in [
+        "\"outcome\":\"created\"",
+        "{\"status\":\"accepted\"}",
+        "\"outcome\":\"claim\"",
+        "\"primary_email\":\"ada@example.org\"",
+        "\"body_text\":\"It is on fire.\"",
+        "\"body_text\":\"It is out now.\"",
+        "\"subject\":\"Where is my order?\"",
+        "\"started_by_customer\":true",
+    ] {
+        rest = rest.split_once(expected).unwrap_or_else(|| panic!("no {expected} in what follows of\n{said}")).1;
+    }
+    assert!(!said.contains("\"code\":\""), "a problem among\n{said}");
+}
+
+#[test]
+fn on_sqlite() {
+    follow_the_readme(None);
+}
+
+#[test]
+fn on_postgres() {
+    if let Some(server) = postgres::server() {
+        follow_the_readme(Some(server.create_database(None).url()));
+    }
+}
