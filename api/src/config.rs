@@ -214,8 +214,16 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         self.location()?;
-        if let Some(url) = &self.server.public_url {
-            check_url("server.public_url", url)?;
+        match &self.server.public_url {
+            Some(url) => check_url("server.public_url", url)?,
+            None if self.server.listen.ip().is_unspecified() => {
+                return Err(format!(
+                    "server.public_url is not set, and server.listen = {} is no address that anybody can use: \
+                     set it to where the world reaches this service, such as https://auth.shop.example",
+                    self.server.listen
+                ));
+            }
+            None => {}
         }
         for origin in &self.server.cors_origins {
             check_url("server.cors_origins", origin)?;

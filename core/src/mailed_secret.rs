@@ -30,15 +30,13 @@ struct Held {
 }
 
 fn look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
-    let Some(identity) = db::identities::find(work, &IdentityKey::email(address))? else {
-        return Ok(Held { holder: Holder::Nobody, account: None, identity: None });
-    };
-    let account = db::accounts::get(work, identity.account_id)?;
-    let identities = match account.state {
-        AccountState::Unclaimed => db::identities::count(work, account.id)?,
-        _ => 1,
-    };
-    Ok(Held { holder: Holder::of(account.state, identities), account: Some(account), identity: Some(identity) })
+    let found = db::identities::find_holder(work, &IdentityKey::email(address))?;
+    Ok(match found {
+        None => Held { holder: Holder::Nobody, account: None, identity: None },
+        Some((identity, account, identities)) => {
+            Held { holder: Holder::of(account.state, identities), account: Some(account), identity: Some(identity) }
+        }
+    })
 }
 
 fn house(settings: &Settings, address: &EmailAddress) -> House {

@@ -2,8 +2,10 @@
 
 use diesel::prelude::*;
 
-use super::schema::{identities, proofs};
+use super::accounts as account_rows;
+use super::schema::{accounts, identities, proofs};
 use super::work::Work;
+use crate::account::Account;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
@@ -70,6 +72,25 @@ pub fn find(work: &mut Work<'_>, key: &IdentityKey) -> Result<Option<Identity>> 
     Ok(found.map(Identity::from))
 }
 
+/// Who holds an identity, and how many identities they have in all: one query, whoever it is, so that it takes as
+/// long for everybody (I7).
+pub fn find_holder(work: &mut Work<'_>, key: &IdentityKey) -> Result<Option<(Identity, Account, usize)>> {
+    let all = diesel::alias!(identities as all);
+    let count = all.filter(all.field(identities::account_id).eq(accounts::id)).count().single_value();
+    let found = identities::table
+        .inner_join(accounts::table.on(accounts::id.eq(identities::account_id)))
+        .filter(identities::kind.eq(key.kind))
+        .filter(identities::namespace.eq(&key.namespace))
+        .filter(identities::subject.eq(&key.subject))
+        .select((COLUMNS, account_rows::COLUMNS, count))
+        .get_result::<(Row, account_rows::Row, Option<i64>)>(work.conn)
+        .optional()?;
+    Ok(found.map(|(identity, account, count)| {
+        let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+        (identity.into(), account.with_email(None), count)
+    }))
+}
+
 pub fn get(work: &mut Work<'_>, id: IdentityId) -> Result<Identity> {
     let found =
         identities::table.filter(identities::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
@@ -95,11 +116,6 @@ pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identi
         .select(COLUMNS)
         .load::<Row>(work.conn)?;
     Ok(rows.into_iter().map(Identity::from).collect())
-}
-
-pub fn count(work: &mut Work<'_>, account: AccountId) -> Result<usize> {
-    let count: i64 = identities::table.filter(identities::account_id.eq(account)).count().get_result(work.conn)?;
-    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 pub fn insert(

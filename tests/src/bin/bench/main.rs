@@ -1,0 +1,85 @@
+//! The load driver: starts a release build of Doorstep on a fresh database, and measures what it costs.
+//!
+//! Every figure is printed as a ratio to a limit measured in the same run: CPU time (user and system) of the server
+//! process from `/proc`, over a counted number of requests. Loopback only, and bounded.
+//!
+//! `cargo run --release -p doorstep-tests --bin bench -- [postgres://… of an empty database]`
+
+#![expect(clippy::disallowed_methods, reason = "a load driver measures time and keeps a pace")]
+#![expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts fit a float")]
+
+mod load;
+mod server;
+
+use std::time::Duration;
+
+use load::{Ask, Connection, hammer, median_hash, percentile, read_me_steadily};
+use server::Server;
+
+fn main() {
+    let database = std::env::args().nth(1);
+    let mut server = Server::start(database.as_deref());
+    println!("database: {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
+    let hash = median_hash();
+    println!("one argon2id hash (19,456 KiB, 2, 1): {:.1} ms CPU", hash * 1e3);
+
+    println!("\nat rest: {} MiB", server.resident_mib());
+    let ada = server.claims("ada@example.org");
+    let token = server.signs_in(&ada).access_token;
+
+    let empty = server.cpu_per_request(&Ask::get("/healthz", None), 4, 40_000);
+    let me = server.cpu_per_request(&Ask::get("/v1/me", Some(&token)), 4, 40_000);
+    println!("empty answer: {:.1} µs CPU; GET /v1/me: {:.1} µs CPU = {:.1} × empty", empty * 1e6, me * 1e6, me / empty);
+
+    let pushes = server.pushes(8, 4_000);
+    println!("push of one email: {:.0} µs CPU, {:.0}/s by 8 callers", pushes.cpu * 1e6, pushes.rate);
+
+    let refreshes = server.refreshes(&ada, 64, 300);
+    println!("refresh: {:.0} µs CPU, {:.0}/s by 64 callers", refreshes.cpu * 1e6, refreshes.rate);
+
+    let sign_ins = server.sign_ins(&ada, 4, 200);
+    println!(
+        "sign-in: {:.2} ms CPU = {:.3} × one hash; without it {:.2} ms; {:.1}/s = {:.2} × cores ÷ hash",
+        sign_ins.cpu * 1e3,
+        sign_ins.cpu / hash,
+        (sign_ins.cpu - hash) * 1e3,
+        sign_ins.rate,
+        sign_ins.rate * hash / cores(),
+    );
+
+    let quiet = read_me_steadily(&server, &token, Duration::from_secs(5));
+    let (storm, signed_in) = server.in_a_storm(&ada, 32, || read_me_steadily(&server, &token, Duration::from_secs(8)));
+    println!(
+        "p99 of GET /v1/me: quiet {:.2} ms; with 32 clients signing in without pause ({:.0}/s) {:.2} ms = {:.1} × quiet",
+        percentile(&quiet, 0.99) * 1e3,
+        signed_in,
+        percentile(&storm, 0.99) * 1e3,
+        percentile(&storm, 0.99) / percentile(&quiet, 0.99),
+    );
+    println!("after the storm: {} MiB", server.resident_mib());
+
+    let starts = server.restarts(10);
+    println!(
+        "start to first answer on an existing database, 10 times: median {:.0} ms, most {:.0} ms",
+        percentile(&starts, 0.5) * 1e3,
+        percentile(&starts, 1.0) * 1e3
+    );
+    println!("at rest after a start: {} MiB", server.resident_mib());
+}
+
+fn cores() -> f64 {
+    std::thread::available_parallelism().map_or(1, usize::from) as f64
+}
+
+/// Requests one after another on one connection; fails on any answer that was not expected.
+fn repeat(address: &str, ask: &Ask, times: usize) {
+    let mut connection = Connection::open(address);
+    for _ in 0..times {
+        connection.send(ask);
+    }
+}
+
+/// The same from several connections at once.
+fn repeat_from(address: &str, ask: &Ask, callers: usize, times: usize) {
+    hammer(callers, |_| repeat(address, ask, times / callers));
+}

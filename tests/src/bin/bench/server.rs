@@ -1,0 +1,233 @@
+//! The server under load: a release build, started and watched from outside.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::load::{Ask, Connection, hammer, now};
+use crate::{repeat, repeat_from};
+
+const PASSWORD: &str = "correct horse battery staple";
+/// Clock ticks a second, as `/proc` counts CPU time on Linux.
+const TICKS: f64 = 100.0;
+
+pub struct Server {
+    process: Child,
+    address: String,
+    dir: TempDir,
+    database: Option<String>,
+    key: String,
+}
+
+pub struct SignedIn {
+    pub access_token: String,
+    refresh_token: String,
+}
+
+/// CPU seconds of the server for one request, and requests a second.
+pub struct Cost {
+    pub cpu: f64,
+    pub rate: f64,
+}
+
+/// CPU seconds of a process and all its threads.
+pub fn cpu_seconds(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS
+}
+
+impl Server {
+    pub fn start(database: Option<&str>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let database = database.map(str::to_owned);
+        let (process, address, key) = launch(dir.path(), database.as_deref());
+        Self { process, address, dir, database, key: key.expect("the database was used before") }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn cpu(&self) -> f64 {
+        cpu_seconds(&self.process.id().to_string())
+    }
+
+    pub fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    fn ask(&self, ask: &Ask) -> Value {
+        serde_json::from_str(&Connection::open(&self.address).send(ask).1).unwrap()
+    }
+
+    /// An account with its owner, by way of forgot password.
+    pub fn claims(&self, email: &str) -> String {
+        self.ask(&Ask::post("/v1/password-resets", None, &json!({ "email": email }).to_string()));
+        let code = loop {
+            let mails = std::fs::read_dir(self.dir.path().join("data/mail")).into_iter().flatten().flatten();
+            let texts = mails.filter(|mail| mail.path().extension().is_some_and(|kind| kind == "eml"));
+            let found = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok()).find_map(|text| {
+                text.lines().find_map(|line| line.strip_prefix("Code: ").map(|code| code.trim().to_owned()))
+            });
+            if let Some(code) = found {
+                break code;
+            }
+            std::thread::yield_now();
+        };
+        let body = json!({ "email": email, "code": code, "password": PASSWORD });
+        // whoever asked for an address nobody has is offered sign-up
+        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()));
+        email.to_owned()
+    }
+
+    fn sign_in_ask(email: &str) -> Ask {
+        Ask::post("/v1/sessions", None, &json!({ "email": email, "password": PASSWORD }).to_string())
+    }
+
+    pub fn signs_in(&self, email: &str) -> SignedIn {
+        let body = self.ask(&Self::sign_in_ask(email));
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        SignedIn { access_token: text("access_token"), refresh_token: text("refresh_token") }
+    }
+
+    pub fn cpu_per_request(&self, ask: &Ask, callers: usize, times: usize) -> f64 {
+        repeat(&self.address, ask, 500);
+        self.measure(times, || repeat_from(&self.address, ask, callers, times)).cpu
+    }
+
+    fn measure(&self, times: usize, run: impl FnOnce()) -> Cost {
+        let (cpu, started) = (self.cpu(), now());
+        run();
+        let seconds = started.elapsed().as_secs_f64();
+        Cost { cpu: (self.cpu() - cpu) / times as f64, rate: times as f64 / seconds }
+    }
+
+    pub fn pushes(&self, callers: usize, times: usize) -> Cost {
+        let next = AtomicU64::new(0);
+        self.measure(times, || {
+            hammer(callers, |_| {
+                let mut connection = Connection::open(&self.address);
+                for _ in 0..times / callers {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    connection.send(&Ask::post("/v1/interactions", Some(&self.key), &push(n).to_string()));
+                }
+            });
+        })
+    }
+
+    pub fn refreshes(&self, email: &str, callers: usize, each: usize) -> Cost {
+        let sessions: Vec<SignedIn> = (0..callers).map(|_| self.signs_in(email)).collect();
+        self.measure(callers * each, || {
+            hammer(callers, |number| {
+                let mut connection = Connection::open(&self.address);
+                let mut token = sessions[number].refresh_token.clone();
+                for _ in 0..each {
+                    let body = json!({ "refresh_token": token }).to_string();
+                    let (_, answer) = connection.send(&Ask::post("/v1/sessions/refresh", None, &body));
+                    let answer: Value = serde_json::from_str(&answer).unwrap();
+                    token = answer["refresh_token"].as_str().unwrap().to_owned();
+                }
+            });
+        })
+    }
+
+    pub fn sign_ins(&self, email: &str, callers: usize, times: usize) -> Cost {
+        self.measure(times, || repeat_from(&self.address, &Self::sign_in_ask(email), callers, times))
+    }
+
+    /// Does something while clients sign in without pause; gives its result and the sign-ins a second.
+    pub fn in_a_storm<T>(&self, email: &str, clients: usize, run: impl FnOnce() -> T) -> (T, f64) {
+        let (over, done) = (AtomicBool::new(false), AtomicU64::new(0));
+        let ask = Self::sign_in_ask(email).or_overloaded();
+        let started = now();
+        let result = std::thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(&self.address);
+                    while !over.load(Ordering::Relaxed) {
+                        if connection.send(&ask).0 == 201 {
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            let result = run();
+            over.store(true, Ordering::Relaxed);
+            result
+        });
+        (result, done.into_inner() as f64 / started.elapsed().as_secs_f64())
+    }
+
+    /// Stops and starts it; the seconds from the start to the first answer.
+    pub fn restarts(&mut self, times: usize) -> Vec<f64> {
+        (0..times)
+            .map(|_| {
+                self.process.kill().unwrap();
+                self.process.wait().unwrap();
+                let started = now();
+                let (process, address, _) = launch(self.dir.path(), self.database.as_deref());
+                (self.process, self.address) = (process, address);
+                repeat(&self.address, &Ask::get("/readyz", None), 1);
+                started.elapsed().as_secs_f64()
+            })
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn push(n: u64) -> Value {
+    json!({
+        "source": "bench", "external_id": format!("m{n}"), "channel": "email", "direction": "inbound",
+        "from": { "email": format!("person{n}@example.org"), "name": "Ada Lovelace" },
+        "conversation": { "external_id": format!("c{n}"), "subject": "Printer on fire" },
+        "message": { "body_text": "It is on fire. ".repeat(20) },
+    })
+}
+
+/// Starts the binary beside this one, and reads what it says until it listens: process, address, first API key.
+fn launch(dir: &std::path::Path, database: Option<&str>) -> (Child, String, Option<String>) {
+    let binary: PathBuf = std::env::current_exe().unwrap().with_file_name("doorstep");
+    let mut command = Command::new(binary);
+    command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", "127.0.0.1:0").env("DOORSTEP_LOG_LEVEL", "warn");
+    command.envs(database.map(|url| ("DATABASE_URL", url))).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("build it first: cargo build --release");
+    let (mut address, mut key) = (String::new(), None);
+    for line in BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        if let Some(url) = line.trim().strip_prefix("API       http://") {
+            url.clone_into(&mut address);
+        }
+        if let Some(plain) = line.trim().strip_prefix("API key   ") {
+            key = Some(plain.to_owned());
+        }
+        if line.contains("Then let Ada")
+            || (line.contains("Mail ") && dir.join("data/secret.key").exists() && key_is_old(dir))
+        {
+            break;
+        }
+    }
+    mark_old(dir);
+    (process, address, key)
+}
+
+/// A second start says nothing after its mail line.
+fn key_is_old(dir: &std::path::Path) -> bool {
+    dir.join("started").exists()
+}
+
+fn mark_old(dir: &std::path::Path) {
+    std::fs::write(dir.join("started"), "").unwrap();
+}
