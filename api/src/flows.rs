@@ -1,6 +1,5 @@
 //! Use cases that hash a password between two units of work, so that no connection is held while it is hashed.
 
-use actix_web::web;
 use doorstep_core::challenge::Presented;
 use doorstep_core::db::Origin;
 use doorstep_core::error::Fault;
@@ -28,9 +27,7 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
     }
     let password = Password::parse(&asked.password).map_err(|fault| Error::WeakPassword(vec![fault]))?;
     let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
-    let judged = password.clone();
-    let judge = policy.clone();
-    let faults = web::block(move || judge.faults(&judged)).await.map_err(|error| Error::Broken(error.to_string()))?;
+    let faults = state::judge(state.hasher.take_place()?, password.clone(), policy.clone()).await?;
     refuse(faults)?;
     let (desk, presented) = (asked.desk, asked.presented);
     let shown = state.write(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;

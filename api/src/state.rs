@@ -8,7 +8,7 @@ use doorstep_core::access_token::AccessTokens;
 use doorstep_core::clock::Timestamp;
 use doorstep_core::db::{Origin, Store, Work};
 use doorstep_core::hashing::{Hasher, PasswordHash, Place, Verdict};
-use doorstep_core::password::Password;
+use doorstep_core::password::{Password, PasswordFault, PasswordPolicy};
 use doorstep_core::{Error, Result};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
@@ -80,6 +80,13 @@ impl State {
 pub async fn verify(place: Place, password: Password, stored: Option<PasswordHash>) -> Result<Verdict> {
     let (send, answer) = oneshot::channel();
     place.verify(password, stored, move |result| drop(send.send(result)));
+    wait(answer).await
+}
+
+/// Says what speaks against a new password.
+pub async fn judge(place: Place, password: Password, policy: PasswordPolicy) -> Result<Vec<PasswordFault>> {
+    let (send, answer) = oneshot::channel();
+    place.judge(password, policy, move |result| drop(send.send(result)));
     wait(answer).await
 }
 

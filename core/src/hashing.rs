@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::chance::Chance;
 use crate::error::{Error, Result};
 use crate::keyring::same;
-use crate::password::Password;
+use crate::password::{Password, PasswordFault, PasswordPolicy};
 
 /// What one hash costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,17 @@ impl Place {
             Some(stored) => worker.verify(&password, &stored),
             None => worker.hash(&password).map(|_| Verdict::Wrong),
         });
+    }
+
+    /// Says what speaks against a new password: next to hashing the dearest thing a stranger can ask for, so it is
+    /// done in the same bounded place.
+    pub fn judge(
+        self,
+        password: Password,
+        policy: PasswordPolicy,
+        done: impl FnOnce(Result<Vec<PasswordFault>>) + Send + 'static,
+    ) {
+        self.submit(done, move |_| Ok(policy.faults(&password)));
     }
 
     fn submit<T: 'static>(

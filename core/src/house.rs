@@ -72,6 +72,7 @@ pub fn tidy(store: &Store) -> Result<bool> {
     store.write(&Origin::default(), |work| {
         let ago = |work: &Work<'_>, period: Duration| -> Timestamp { work.now() - period };
         let day = Duration::from_secs(86_400);
+        db::outbox::expire(work, db::outbox::Kind::Event)?;
         let finished = ago(work, day * 7);
         let mail = db::outbox::delete_before(work, finished, BROOM)?;
         let before = ago(work, day * 8);

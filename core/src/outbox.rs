@@ -89,7 +89,7 @@ pub fn is_mail_due(work: &mut Work<'_>) -> Result<bool> {
 
 /// Takes the next mail that is due, for so long as [`LEASE`]. Mail that has outlived its use is let go.
 pub fn lease_mail(work: &mut Work<'_>) -> Result<Option<Leased>> {
-    db::outbox::expire(work)?;
+    db::outbox::expire(work, db::outbox::Kind::Mail)?;
     let until = work.now() + LEASE;
     let Some(entry) = db::outbox::lease(work, until)? else { return Ok(None) };
     let plain = work.keyring().open(MAIL, &entry.sealed)?;

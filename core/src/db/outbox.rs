@@ -111,12 +111,12 @@ pub fn postpone(work: &mut Work<'_>, id: OutboxId, due: Timestamp, why: &str) ->
     Ok(())
 }
 
-/// Lets go of mail whose time is over.
-pub fn expire(work: &mut Work<'_>) -> Result<()> {
+/// Lets go of what waits and whose time is over.
+pub fn expire(work: &mut Work<'_>, kind: Kind) -> Result<()> {
     let now = work.now();
     let over = outbox::state
         .eq(State::Waiting)
-        .and(outbox::kind.eq(Kind::Mail))
+        .and(outbox::kind.eq(kind))
         .and(outbox::due_at.le(now))
         .and(outbox::expires_at.le(now));
     diesel::update(outbox::table.filter(over))

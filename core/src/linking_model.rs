@@ -1,0 +1,414 @@
+//! Doorstep in memory: what `interaction`, `mailed_secret` and `session` do around the product's own decisions.
+//! Those (`answer_to`, `spend`, `reception`, `turn`, the settings) are called and never copied.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::super::{self as linking, Answer, Ask, Holder, House, Outcome, Sender, Shown};
+use crate::account::AccountState;
+use crate::challenge::{ChallengePurpose, ChallengeState};
+use crate::clock::Timestamp;
+use crate::email::EmailAddress;
+use crate::id::{AccountId, DeviceId, SessionId};
+use crate::limits;
+use crate::mailed_secret::Desk;
+use crate::session::{self, Facts, Session, Turn};
+use crate::settings::{Authentication, Method, Settings, SignUpPolicy, UnknownRequesters};
+
+const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Person {
+    /// The owner.
+    Ada,
+    /// Who wants to be.
+    Mallory,
+}
+
+/// What people are met by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    Ada,
+    AdaAtWork,
+    Mallory,
+    /// A Twitter account; these roads have no proof for it.
+    Tweets,
+}
+
+static ADDRESSES: LazyLock<[EmailAddress; 3]> = LazyLock::new(|| {
+    ["ada@example.org", "ada@work.example", "mallory@example.com"].map(|text| EmailAddress::parse(text).unwrap())
+});
+
+impl Key {
+    /// Who reads its mail.
+    pub const fn reader(self) -> Option<Person> {
+        match self {
+            Self::Ada | Self::AdaAtWork => Some(Person::Ada),
+            Self::Mallory => Some(Person::Mallory),
+            Self::Tweets => None,
+        }
+    }
+
+    fn address(self) -> &'static EmailAddress {
+        match self {
+            Self::Ada => &ADDRESSES[0],
+            Self::AdaAtWork => &ADDRESSES[1],
+            Self::Mallory => &ADDRESSES[2],
+            Self::Tweets => unreachable!("no mail goes to Twitter"),
+        }
+    }
+}
+
+/// What an admin may have done to the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Switch {
+    PasswordOff,
+    KnownOnly,
+    /// Ada's domain is blocked.
+    BlockAda,
+    HoldUnknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account {
+    pub state: AccountState,
+    /// What it was when it was disabled.
+    pub enabled_as: AccountState,
+    pub epoch: i64,
+    /// Who chose the password.
+    pub password: Option<Person>,
+    pub proven: Vec<Key>,
+}
+
+impl Account {
+    /// Unclaimed or claimed, whether or not it is disabled.
+    pub fn beneath(&self) -> AccountState {
+        if self.state == AccountState::Disabled { self.enabled_as } else { self.state }
+    }
+}
+
+/// A conversation; there is one for each requester.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Case {
+    pub requester: Key,
+    pub account: usize,
+    /// Whose messages the requester may see.
+    pub shown: Vec<Key>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Secret {
+    pub address: Key,
+    pub purpose: ChallengePurpose,
+    pub bound: Option<(usize, i64)>,
+    pub state: ChallengeState,
+    pub age: Duration,
+    /// Its mail was delivered: nobody knows it otherwise.
+    pub arrived: bool,
+    pub times_spent: u32,
+}
+
+impl Secret {
+    fn void(&mut self) {
+        if self.state == ChallengeState::Live {
+            self.state = ChallengeState::Void;
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Login {
+    pub by: Person,
+    pub account: usize,
+    pub epoch: i64,
+    pub method: Method,
+    pub counter: i64,
+    pub age: Duration,
+    pub unrotated: Duration,
+    pub ended: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happened {
+    Nothing,
+    Pushed,
+    Answered(Answer),
+    /// Which secret, what it did, and to which account.
+    Spent(usize, Outcome, usize),
+    SignedIn,
+    Turned(usize, Turn),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct World {
+    pub thrown: Vec<Switch>,
+    pub accounts: Vec<Account>,
+    pub identities: Vec<(Key, usize)>,
+    pub cases: Vec<Case>,
+    pub secrets: Vec<Secret>,
+    pub sessions: Vec<Login>,
+}
+
+impl World {
+    pub fn has_thrown(&self, switch: Switch) -> bool {
+        self.thrown.contains(&switch)
+    }
+
+    pub fn flip(&mut self, switch: Switch) {
+        match self.thrown.binary_search(&switch) {
+            Ok(at) => drop(self.thrown.remove(at)),
+            Err(at) => self.thrown.insert(at, switch),
+        }
+    }
+
+    pub fn bar(&mut self, account: usize) {
+        let account = &mut self.accounts[account];
+        (account.state, account.enabled_as) = match account.state {
+            AccountState::Disabled => (account.enabled_as, account.enabled_as),
+            other => (AccountState::Disabled, other),
+        };
+    }
+
+    pub fn wait(&mut self, time: Duration) {
+        self.secrets.iter_mut().for_each(|secret| secret.age += time);
+        self.sessions.iter_mut().for_each(|s| (s.age, s.unrotated) = (s.age + time, s.unrotated + time));
+    }
+
+    pub fn settings(&self) -> Settings {
+        let mut authentication =
+            Authentication { password_sign_in: !self.has_thrown(Switch::PasswordOff), ..Authentication::default() };
+        if self.has_thrown(Switch::KnownOnly) {
+            authentication.sign_up = SignUpPolicy::KnownOnly;
+        }
+        if self.has_thrown(Switch::BlockAda) {
+            authentication.blocked_domains = vec!["example.org".to_owned()];
+        }
+        if self.has_thrown(Switch::HoldUnknown) {
+            authentication.unknown_requesters = UnknownRequesters::Hold;
+        }
+        Settings { version: 1, authentication }
+    }
+
+    fn house(&self, address: Key) -> House {
+        let settings = self.settings();
+        House {
+            password_on: settings.authentication.password_sign_in,
+            sign_up: settings.authentication.sign_up,
+            admits: settings.admits(address.address()),
+        }
+    }
+
+    pub fn account_of(&self, key: Key) -> Option<usize> {
+        self.identities.iter().find(|(held, _)| *held == key).map(|(_, account)| *account)
+    }
+
+    pub fn identities_of(&self, account: usize) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.identities.iter().filter(|(_, of)| *of == account).map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    pub fn holder(&self, address: Key) -> Holder {
+        let count = |account| self.identities_of(account).len();
+        self.account_of(address).map_or(Holder::Nobody, |a| Holder::of(self.accounts[a].state, count(a)))
+    }
+
+    fn is_unclaimed(&self, account: usize) -> bool {
+        self.accounts[account].state == AccountState::Unclaimed
+    }
+
+    fn new_account(&mut self, state: AccountState) -> usize {
+        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven: Vec::new() });
+        self.accounts.len() - 1
+    }
+
+    /// `interaction::push`, for what customers write.
+    pub fn push(&mut self, keys: &[Key], case: Key, spoofed: bool) -> Happened {
+        let (writer, account) = (keys[0], self.meet(keys));
+        let at = |world: &Self, requester| world.cases.iter().position(|case| case.requester == requester);
+        let at = at(self, case).or_else(|| at(self, writer)).unwrap_or_else(|| {
+            self.cases.push(Case { requester: writer, account, shown: Vec::new() });
+            self.cases.len() - 1
+        });
+        let hold_unknown = self.settings().authentication.unknown_requesters == UnknownRequesters::Hold;
+        let nothing_shown = self.cases.iter().all(|case| case.account != account || case.shown.is_empty());
+        let owner = self.cases[at].account;
+        let (_, shown) = linking::reception(Sender {
+            is_requester: self.cases[at].requester == writer,
+            is_owner: owner == account && self.accounts[owner].state == AccountState::Claimed,
+            spoofed,
+            unknown_and_held: hold_unknown && self.is_unclaimed(account) && nothing_shown,
+        });
+        if let (Shown::Yes, Err(place)) = (shown, self.cases[at].shown.binary_search(&writer)) {
+            self.cases[at].shown.insert(place, writer);
+        }
+        Happened::Pushed
+    }
+
+    /// `interaction::meet`.
+    fn meet(&mut self, keys: &[Key]) -> usize {
+        let (first, others) = keys.split_first().unwrap();
+        let account = self.account_of(*first).unwrap_or_else(|| {
+            let mut homes = others.iter().filter_map(|other| self.account_of(*other));
+            let home = homes.find(|home| self.is_unclaimed(*home));
+            let home = home.unwrap_or_else(|| self.new_account(AccountState::Unclaimed));
+            self.identities.push((*first, home));
+            home
+        });
+        for other in others {
+            if self.account_of(*other).is_none() {
+                let joins = self.is_unclaimed(account);
+                let home = if joins { account } else { self.new_account(AccountState::Unclaimed) };
+                self.identities.push((*other, home));
+            }
+        }
+        account
+    }
+
+    /// `mailed_secret::ask`, and the mail's delivery.
+    pub fn ask(&mut self, what: Ask, address: Key, arrived: bool) -> Happened {
+        let answer = linking::answer_to(what, self.holder(address), self.house(address));
+        if matches!(answer, Answer::Notice | Answer::Nothing) {
+            return Happened::Answered(answer);
+        }
+        let purpose = match (what, answer) {
+            (Ask::SignUp, _) | (_, Answer::SignUpInstead) => ChallengePurpose::SignUp,
+            _ => ChallengePurpose::PasswordReset,
+        };
+        let older = |old: &&mut Secret| arrived && (old.address, old.purpose) == (address, purpose);
+        self.secrets.iter_mut().filter(older).for_each(Secret::void);
+        let bound = self.account_of(address).map(|account| (account, self.accounts[account].epoch));
+        let (state, age, times_spent) = (ChallengeState::Live, Duration::ZERO, 0);
+        self.secrets.push(Secret { address, purpose, bound, state, age, arrived, times_spent });
+        Happened::Answered(answer)
+    }
+
+    /// `mailed_secret::confirm`: a refusal is rolled back.
+    pub fn present(&mut self, n: usize, desk: Desk) -> Happened {
+        let secret = self.secrets[n].clone();
+        let takes = desk == Desk::PasswordReset || secret.purpose == ChallengePurpose::SignUp;
+        let live = secret.state == ChallengeState::Live && secret.age < limits::LINK_LIFE;
+        let (true, true, Some(reader)) = (takes && live, secret.arrived, secret.address.reader()) else {
+            return Happened::Nothing;
+        };
+        let outcome = self.outcome(&secret);
+        let Some(account) = self.own(outcome, secret.address) else { return Happened::Nothing };
+        self.secrets[n].state = ChallengeState::Spent;
+        self.secrets[n].times_spent += 1;
+        self.accounts[account].password = Some(reader);
+        self.accounts[account].proven.push(secret.address);
+        self.accounts[account].proven.dedup();
+        self.purge(account, secret.address);
+        if desk == Desk::SignUp {
+            self.open(account, Method::SignUp, reader);
+        }
+        Happened::Spent(n, outcome, account)
+    }
+
+    /// `mailed_secret::outcome`: the secret is bound to an account and its epoch (rule 5).
+    fn outcome(&self, secret: &Secret) -> Outcome {
+        let account = self.account_of(secret.address);
+        let bound_elsewhere = match (secret.bound, account) {
+            (Some((bound, epoch)), Some(account)) => bound != account || epoch != self.accounts[account].epoch,
+            (Some(_), None) => true,
+            (None, Some(account)) => !self.is_unclaimed(account),
+            (None, None) => false,
+        };
+        if bound_elsewhere {
+            Outcome::Refuse
+        } else {
+            linking::spend(self.holder(secret.address), self.house(secret.address))
+        }
+    }
+
+    /// `mailed_secret::own` and `split`.
+    fn own(&mut self, outcome: Outcome, address: Key) -> Option<usize> {
+        let held_by = self.account_of(address);
+        match (outcome, held_by) {
+            (Outcome::Create, _) => {
+                let account = self.new_account(AccountState::Claimed);
+                self.identities.push((address, account));
+                Some(account)
+            }
+            (Outcome::Claim, Some(account)) => {
+                self.accounts[account].state = AccountState::Claimed;
+                Some(account)
+            }
+            (Outcome::ClaimPart, Some(rest)) => {
+                let part = self.new_account(AccountState::Claimed);
+                let moved = self.identities.iter_mut().filter(|(key, _)| *key == address);
+                moved.for_each(|(_, account)| *account = part);
+                let theirs = self.cases.iter_mut().filter(|case| (case.requester, case.account) == (address, rest));
+                theirs.for_each(|case| case.account = part);
+                Some(part)
+            }
+            (Outcome::Recover, account) => account,
+            _ => None,
+        }
+    }
+
+    /// `session::purge`.
+    fn purge(&mut self, account: usize, address: Key) {
+        self.accounts[account].epoch += 1;
+        self.sessions.iter_mut().filter(|s| s.account == account).for_each(|session| session.ended = true);
+        let theirs = |s: &&mut Secret| s.bound.is_some_and(|(bound, _)| bound == account) || s.address == address;
+        self.secrets.iter_mut().filter(theirs).for_each(Secret::void);
+    }
+
+    /// `session::finish_sign_in`.
+    pub fn sign_in(&mut self, who: Person, address: Key) -> Happened {
+        let Some(account) = self.account_of(address) else { return Happened::Nothing };
+        if self.accounts[account].password != Some(who) {
+            return Happened::Nothing;
+        }
+        self.open(account, Method::Password, who)
+    }
+
+    /// `session::open`.
+    fn open(&mut self, account: usize, method: Method, by: Person) -> Happened {
+        let Account { state, epoch, .. } = self.accounts[account];
+        if self.settings().may_use(method, state).is_err() {
+            return Happened::Nothing;
+        }
+        let (age, unrotated) = (Duration::ZERO, Duration::ZERO);
+        self.sessions.push(Login { by, account, epoch, method, counter: 0, age, unrotated, ended: false });
+        Happened::SignedIn
+    }
+
+    /// What becomes of a refresh token of a session.
+    pub fn turn(&self, session: usize, counter: i64) -> Turn {
+        let login = &self.sessions[session];
+        let account = &self.accounts[login.account];
+        let row = Session {
+            id: SessionId(Uuid::nil()),
+            account_id: AccountId(Uuid::nil()),
+            epoch: login.epoch,
+            method: login.method,
+            device_id: DeviceId(Uuid::nil()),
+            counter: login.counter,
+            created_at: NOW - login.age,
+            authenticated_at: NOW - login.age,
+            rotated_at: NOW - login.unrotated,
+            ended_at: login.ended.then_some(NOW),
+        };
+        let (account, settings) = ((account.state, account.epoch), &self.settings());
+        session::turn(counter, Facts { session: &row, account, settings, now: NOW })
+    }
+
+    /// `session::refresh`, with any token that was ever handed out.
+    pub fn refresh(&mut self, session: usize, counter: i64) -> Happened {
+        let turn = self.turn(session, counter % (self.sessions[session].counter + 1));
+        let login = &mut self.sessions[session];
+        match turn {
+            Turn::Rotate => {
+                login.counter += 1;
+                login.unrotated = Duration::ZERO;
+            }
+            Turn::End(_) => login.ended = true,
+            Turn::Repeat | Turn::Ended => {}
+        }
+        Happened::Turned(session, turn)
+    }
+}
