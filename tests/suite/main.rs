@@ -1,4 +1,6 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
 mod claim;
+mod forced;
+mod pre_hijack;
 mod readme;
