@@ -20,6 +20,8 @@ words! {
     pub enum ChallengePurpose {
         SignUp = "sign_up",
         PasswordReset = "password_reset",
+        /// An operator's, to be an admin: nobody else's mail is to void it.
+        AdminInvitation = "admin_invitation",
     }
 }
 

@@ -99,7 +99,9 @@ impl Desk {
     const fn takes(self) -> &'static [ChallengePurpose] {
         match self {
             Self::SignUp => &[ChallengePurpose::SignUp],
-            Self::PasswordReset => &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp],
+            Self::PasswordReset => {
+                &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp, ChallengePurpose::AdminInvitation]
+            }
         }
     }
 }
@@ -298,7 +300,7 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
     let detail = ChallengeDetail { locale: None, role: Some(Role::Admin) };
     let epoch = db::accounts::get(work, account)?.security_epoch;
     let bound = Some((account, epoch));
-    let (_, secret) = challenge::make(work, ChallengePurpose::PasswordReset, address, bound, &detail, true)?;
+    let (_, secret) = challenge::make(work, ChallengePurpose::AdminInvitation, address, bound, &detail, true)?;
     audit::record(work, "admin.invited", Actor::Operator, Some(account), &json!({}))?;
     Ok((account, Some(secret)))
 }
