@@ -103,7 +103,13 @@ impl App {
 
     /// Stops it and starts it again on the same database.
     pub fn restart(&mut self) {
+        self.restart_with_cost(self.hash_cost);
+    }
+
+    /// [`App::restart`], with passwords hashed at another cost from now on.
+    pub fn restart_with_cost(&mut self, hash_cost: HashCost) {
         self.server.take().unwrap().stop().unwrap();
+        self.hash_cost = hash_cost;
         let (server, client) = self.start_another();
         self.server = Some(server);
         self.client = client;

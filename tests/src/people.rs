@@ -48,6 +48,12 @@ impl SignedIn {
             account: body["account"].clone(),
         }
     }
+
+    /// What its access token says, to whoever does not ask for a signature.
+    pub fn claims(&self) -> Value {
+        let payload = self.access_token.split('.').nth(1).unwrap();
+        serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap()
+    }
 }
 
 impl App {
@@ -135,6 +141,22 @@ impl App {
 
     pub fn signs_in(&self, email: &str) -> SignedIn {
         SignedIn::of(&self.tries_to_sign_in(email, PASSWORD).expect(201))
+    }
+
+    /// Like [`App::tries_to_sign_in`], from another address than this machine's.
+    pub fn tries_to_sign_in_from(&self, from: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        self.client.post("/v1/sessions").header("X-Forwarded-For", from).json(&body).send()
+    }
+
+    /// Signs in from a device that has a token.
+    pub fn tries_to_sign_in_with_device(&self, email: &str, password: &str, device_token: &str) -> Answer {
+        let body = json!({ "email": email, "password": password, "device_token": device_token });
+        self.client.post("/v1/sessions").json(&body).send()
+    }
+
+    pub fn signs_out(&self, access_token: &str) -> Answer {
+        self.client.delete("/v1/sessions/current").bearer(access_token).send()
     }
 
     pub fn refreshes(&self, refresh_token: &str) -> Answer {

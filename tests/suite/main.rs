@@ -4,3 +4,5 @@ mod claim;
 mod forced;
 mod pre_hijack;
 mod readme;
+mod session_races;
+mod sessions;
