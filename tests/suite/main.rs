@@ -6,3 +6,4 @@ mod pre_hijack;
 mod readme;
 mod session_races;
 mod sessions;
+mod tokens;
