@@ -2,6 +2,8 @@
 
 mod claim;
 mod forced;
+mod guessing;
+mod keys;
 mod pre_hijack;
 mod readme;
 mod session_races;
