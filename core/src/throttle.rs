@@ -69,7 +69,8 @@ fn count_failure(before: Option<Counted>, now: Timestamp) -> Result<Counted, Dur
         if failures >= limits::MAX_FAILURES {
             return Err(limits::FAILURES_FORGOTTEN.saturating_sub(now.since(counted.updated_at)));
         }
-        if counted.next_at > now {
+        // the free ones cost no wait, though the clock they were counted by may be ahead of this one
+        if failures > limits::FREE_FAILURES && counted.next_at > now {
             return Err(counted.next_at.since(now));
         }
     }
@@ -184,6 +185,16 @@ mod tests {
             state = Some(count_failure(state, much_later).unwrap());
         }
         assert_eq!(count_failure(state, much_later), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_free_failure_costs_no_wait_on_a_clock_that_is_behind() {
+        let mut state = None;
+        for n in 0..=limits::FREE_FAILURES {
+            let now = if n % 2 == 0 { START + Duration::from_secs(20) } else { START };
+            state = Some(count_failure(state, now).unwrap());
+        }
+        assert!(count_failure(state, START).is_err());
     }
 
     #[test]

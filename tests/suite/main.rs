@@ -1,6 +1,7 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
 mod claim;
+mod clocks;
 mod forced;
 mod guessing;
 mod keys;

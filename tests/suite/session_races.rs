@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use doorstep_tests::http::in_parallel;
+use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{SignedIn, on_both};
 
 on_both! {
@@ -48,5 +49,15 @@ on_both! {
         }
         let ended = "SELECT count(*) AS n FROM sessions WHERE end_reason = 'signed_out'";
         assert_eq!(app.count(ended), 12, "{refreshed} refreshes came first");
+    }
+
+    fn devices_of_one_person_that_sign_in_at_once_do_not_slow_each_other(app) {
+        app.signs_up("ada@example.org");
+        for round in 0..12 {
+            let answers = in_parallel(4, |n| app.tries_to_sign_in_from(&format!("203.0.113.{n}"), "ada@example.org", PASSWORD));
+            let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+            assert_eq!(statuses, [201; 4], "round {round}");
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM throttles WHERE failures > 0"), 0);
     }
 }
