@@ -2,10 +2,13 @@
 
 mod claim;
 mod clocks;
+mod devices;
 mod forced;
 mod guessing;
 mod keys;
+mod passwords;
 mod pre_hijack;
+mod randomness;
 mod readme;
 mod session_races;
 mod sessions;

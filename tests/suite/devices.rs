@@ -1,0 +1,100 @@
+//! Device tokens: who has signed in on a device before is not slowed by what strangers do.
+
+use std::time::Duration;
+
+use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
+use doorstep_tests::{App, SignedIn, on_both};
+use serde_json::json;
+
+const WRONG: &str = "never the right one";
+
+/// Strangers guess until nobody without a device token is looked at for a while.
+fn strangers_slow_down(app: &App, email: &str) {
+    for n in 0..6 {
+        app.tries_to_sign_in_from(&format!("203.0.113.{n}"), email, WRONG).expect(401);
+    }
+    while let Some(wait) = waits(app, email).filter(|wait| *wait < 60) {
+        app.advance(Duration::from_secs(wait));
+    }
+}
+
+/// One more wrong guess, and what the next is told.
+fn waits(app: &App, email: &str) -> Option<u64> {
+    app.tries_to_sign_in_from("203.0.113.7", email, WRONG);
+    let stopped = app.tries_to_sign_in_from("203.0.113.8", email, WRONG);
+    Some(stopped.header("Retry-After").map_or(0, |wait| wait.parse().unwrap()))
+}
+
+on_both! {
+    fn a_known_device_gets_through_what_strangers_have_slowed(app) {
+        let ada = app.signs_up("ada@example.org");
+        let again = app.signs_in("ada@example.org");
+        strangers_slow_down(app, "ada@example.org");
+        app.tries_to_sign_in("ada@example.org", PASSWORD).expect(429);
+        for known in [&ada.device_token, &again.device_token] {
+            app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, known).expect(201);
+        }
+        app.tries_to_sign_in("ada@example.org", PASSWORD).expect(429);
+    }
+
+    fn a_device_keeps_its_name_from_session_to_session(app) {
+        let first = app.signs_up("ada@example.org");
+        let answer = app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, &first.device_token);
+        let second = SignedIn::of(&answer.expect(201));
+        assert_eq!(second.device_token, first.device_token);
+        assert_eq!(SignedIn::of(&app.refreshes(&second.refresh_token).expect(200)).device_token, first.device_token);
+        assert_ne!(app.signs_in("ada@example.org").device_token, first.device_token);
+        assert_eq!(app.count("SELECT count(DISTINCT device_id) AS n FROM sessions"), 2);
+    }
+
+    fn a_device_token_is_no_way_in(app) {
+        let ada = app.signs_up("ada@example.org");
+        let wrong = app.tries_to_sign_in_with_device("ada@example.org", WRONG, &ada.device_token);
+        assert_eq!((wrong.status, wrong.code()), (401, "invalid_credentials".into()));
+        app.me(&ada.device_token).expect(401);
+        app.refreshes(&ada.device_token).expect(401);
+    }
+
+    fn another_accounts_device_gets_nobody_through(app) {
+        app.signs_up("ada@example.org");
+        let mallory = app.signs_up("mallory@example.org");
+        strangers_slow_down(app, "ada@example.org");
+        let token = mallory.device_token.as_str();
+        let (head, last) = token.split_at(token.len() - 1);
+        let other_end = format!("{head}{}", if last == "A" { "B" } else { "A" });
+        for strange in [token, &other_end, head, "", "ddt1_", &mallory.refresh_token, &mallory.access_token, &"A".repeat(4000)] {
+            app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, strange).expect(429);
+        }
+    }
+
+    fn a_device_is_known_no_more_after_a_recovery(app) {
+        let ada = app.signs_up("ada@example.org");
+        app.claims_with("ada@example.org", OTHER_PASSWORD);
+        strangers_slow_down(app, "ada@example.org");
+        app.tries_to_sign_in_with_device("ada@example.org", OTHER_PASSWORD, &ada.device_token).expect(429);
+    }
+
+    fn a_known_device_is_slowed_by_its_own_guesses_and_slows_no_other(app) {
+        let ada = app.signs_up("ada@example.org");
+        let elsewhere = app.signs_in("ada@example.org");
+        let guess = || app.tries_to_sign_in_with_device("ada@example.org", WRONG, &ada.device_token);
+        let mut answer = guess().expect(401);
+        while answer.header("Retry-After").is_none_or(|wait| wait.parse::<u64>().unwrap() < 60) {
+            let wait = answer.header("Retry-After").map_or(0, |wait| wait.parse().unwrap());
+            app.advance(Duration::from_secs(wait));
+            answer = guess();
+        }
+        app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, &ada.device_token).expect(429);
+        app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, &elsewhere.device_token).expect(201);
+        app.tries_to_sign_in("ada@example.org", PASSWORD).expect(201);
+    }
+
+    fn a_device_token_that_is_no_text_is_said_to_be_wrong(app) {
+        for strange in [json!(7), json!(["a"]), json!({}), json!(true)] {
+            let body = json!({ "email": "ada@example.org", "password": PASSWORD, "device_token": strange });
+            let answer = app.client.post("/v1/sessions").json(&body).send();
+            assert!((400..=422).contains(&answer.status) && answer.status != 401, "{}: {}", answer.status, answer.code());
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM throttles"), 0, "nothing was counted");
+    }
+}
