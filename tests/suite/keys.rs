@@ -156,9 +156,10 @@ on_both! {
         let offered = |client: &Client| client.get("/v1/sign-in-options").send().expect(200).json()["password"].clone();
         assert_eq!(offered(&theirs), true);
         app.change_settings(|settings| settings.password_sign_in = false);
-        assert_eq!((offered(&theirs), offered(&app.client)), (json!(false), json!(false)));
+        // first of all what goes by the settings it last saw
         let refused = theirs.post("/v1/sessions/refresh").json(&json!({ "refresh_token": session.refresh_token })).send();
         assert_eq!((refused.status, refused.code()), (401, "session_ended".into()));
+        assert_eq!((offered(&theirs), offered(&app.client)), (json!(false), json!(false)));
         assert_eq!((me(&theirs, &session), me(&app.client, &session)), (401, 401));
         another.stop().unwrap();
     }
