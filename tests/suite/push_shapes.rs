@@ -1,0 +1,155 @@
+//! Every channel's shape of a push: the identity it names, and what is refused with a pointer.
+
+use doorstep_tests::{App, on_both};
+use serde_json::{Value, json};
+
+use crate::talk::pointers;
+
+fn push(external_id: &str, channel: &str, from: &Value) -> Value {
+    json!({
+        "source": "desk", "external_id": external_id, "channel": channel, "direction": "inbound", "from": from,
+        "conversation": { "external_id": external_id }, "message": { "body_text": "hello" },
+    })
+}
+
+fn has_identity(app: &App, kind: &str, namespace: &str, subject: &str) -> bool {
+    let sql = format!(
+        "SELECT count(*) AS n FROM identities WHERE kind = '{kind}' AND namespace = '{namespace}' AND subject = '{subject}'"
+    );
+    app.count(&sql) == 1
+}
+
+/// Puts a value into a body by its pointer, or takes it out.
+fn with(body: &Value, pointer: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    body.pointer_mut(parent).unwrap()[name] = value;
+    body
+}
+
+on_both! {
+    fn every_channel_names_a_person_by_its_own_identity(app) {
+        let rows: [(&str, Value, (&str, &str, &str)); 6] = [
+            ("email", json!({ "email": "Ada@Bücher.Example" }), ("email", "", "ada@xn--bcher-kva.example")),
+            ("twitter", json!({ "twitter": { "id": "12", "handle": "ada" } }), ("twitter", "", "12")),
+            ("facebook", json!({ "facebook_page": { "page_id": "7", "id": "99" } }), ("facebook_page", "7", "99")),
+            ("messenger", json!({ "messenger": { "device_id": "5f0c8d1e-3b1a" } }), ("messenger", "", "5f0c8d1e-3b1a")),
+            ("external", json!({ "external": { "service": "shop", "id": "u1" } }), ("external", "shop", "u1")),
+            ("phone", json!({ "phone": "+441632960961" }), ("phone", "", "+441632960961")),
+        ];
+        for (channel, from, (kind, namespace, subject)) in rows {
+            let first = app.push(&push(&format!("{channel}-1"), channel, &from)).expect(201).json();
+            assert!(has_identity(app, kind, namespace, subject), "{channel}");
+            let second = app.push(&push(&format!("{channel}-2"), channel, &from)).expect(201).json();
+            assert_eq!(first["account_id"], second["account_id"], "{channel}");
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts WHERE state = 'unclaimed'"), 6);
+        assert_eq!(app.count("SELECT count(*) AS n FROM proofs"), 0, "observed is not owned");
+    }
+
+    fn ph_28_a_handle_is_only_a_label(app) {
+        let tweet = |id: &str, user: &str| push(id, "twitter", &json!({ "twitter": { "id": user, "handle": "ada" } }));
+        let first = app.push(&tweet("t-1", "12")).expect(201).json();
+        let recycled = app.push(&tweet("t-2", "13")).expect(201).json();
+        assert_ne!(first["account_id"], recycled["account_id"]);
+        let renamed = push("t-3", "twitter", &json!({ "twitter": { "id": "12", "handle": "countess" } }));
+        assert_eq!(app.push(&renamed).expect(201).json()["account_id"], first["account_id"]);
+    }
+
+    fn two_external_ids_never_meet_in_one_account(app) {
+        let user = |id: &str, user: &str, service: &str| {
+            push(id, "external", &json!({ "external": { "service": service, "id": user }, "email": "family@example.org" }))
+        };
+        let one = app.push(&user("e-1", "u1", "shop")).expect(201).json();
+        let two = app.push(&user("e-2", "u2", "shop")).expect(201).json();
+        let three = app.push(&user("e-3", "u1", "forum")).expect(201).json();
+        assert_ne!(one["account_id"], two["account_id"]);
+        assert_ne!(one["account_id"], three["account_id"]);
+        let email = push("e-4", "email", &json!({ "email": "family@example.org", "external": { "service": "shop", "id": "u2" } }));
+        assert_eq!(app.push(&email).expect(201).json()["account_id"], one["account_id"], "the address stays where it was");
+        assert_eq!(app.count("SELECT count(*) AS n FROM identities"), 4);
+        assert_eq!(app.count("SELECT max(n) AS n FROM (SELECT count(*) AS n FROM identities WHERE kind = 'external' \
+            GROUP BY account_id) AS by_account"), 1);
+        assert!(app.count("SELECT count(*) AS n FROM merge_suggestions") >= 1);
+    }
+
+    fn what_is_no_identity_is_refused_with_a_pointer(app) {
+        let rows: [(&str, Value, &str); 20] = [
+            ("email", json!({ "email": "ada" }), "/from/email"),
+            ("email", json!({ "email": "" }), "/from/email"),
+            ("email", json!({ "email": "a@x.example,b@x.example" }), "/from/email"),
+            ("email", json!({ "email": "a\n@x.example" }), "/from/email"),
+            ("email", json!({ "name": "Ada" }), "/from/email"),
+            ("email", json!({ "twitter": { "id": "12" } }), "/from/email"),
+            ("twitter", json!({ "email": "ada@example.org" }), "/from/twitter"),
+            ("twitter", json!({ "twitter": { "id": "ada" } }), "/from/twitter"),
+            ("twitter", json!({ "twitter": { "id": "0" } }), "/from/twitter"),
+            ("twitter", json!({ "twitter": { "id": "" } }), "/from/twitter"),
+            ("twitter", json!({ "twitter": { "id": 12 } }), "/from/twitter/id"),
+            ("twitter", json!({ "twitter": { "id": null } }), "/from/twitter/id"),
+            ("twitter", json!({ "twitter": { "handle": "ada" } }), "/from/twitter"),
+            ("facebook", json!({ "facebook_page": { "page_id": "7", "id": "ada" } }), "/from/facebook_page"),
+            ("facebook", json!({ "facebook_page": { "id": "9" } }), "/from/facebook_page"),
+            ("messenger", json!({ "messenger": { "device_id": "0000000000" } }), "/from/messenger"),
+            ("external", json!({ "external": { "service": "Shop", "id": "u1" } }), "/from/external"),
+            ("external", json!({ "external": { "service": "shop", "id": "null" } }), "/from/external"),
+            ("phone", json!({ "phone": "0163 2960961" }), "/from/phone"),
+            ("phone", json!({ "email": "ada@example.org" }), "/from/phone"),
+        ];
+        for (channel, from, pointer) in rows {
+            let refused = app.push(&push("p-1", channel, &from)).expect(422);
+            assert_eq!(refused.code(), "validation_failed");
+            assert!(pointers(&refused).iter().any(|at| at == pointer), "{from}: {:?}", pointers(&refused));
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts"), 0);
+    }
+
+    fn what_is_no_push_is_refused_with_a_pointer(app) {
+        let good = App::email_push("msg-1", "case-1", "ada@example.org");
+        let many = json!(vec![json!({ "email": "a@x.example", "role": "cc" }); 101]);
+        let rows: [(&str, Value, &str); 23] = [
+            ("/source", json!(""), "/source"),
+            ("/source", json!("x".repeat(65)), "/source"),
+            ("/source", json!("a\nb"), "/source"),
+            ("/source", Value::Null, "/source"),
+            ("/external_id", json!("x".repeat(256)), "/external_id"),
+            ("/external_id", json!("a\u{1b}[31m"), "/external_id"),
+            ("/external_id", json!(991), "/external_id"),
+            ("/channel", json!("fax"), "/channel"),
+            ("/direction", json!("sideways"), "/direction"),
+            ("/recipients", many, "/recipients"),
+            ("/recipients", json!([{ "email": "a@x.example", "role": "owner" }]), "/recipients/0/role"),
+            ("/conversation/status", json!("burning"), "/conversation/status"),
+            ("/conversation/external_id", json!(""), "/conversation/external_id"),
+            ("/conversation/subject", json!("x".repeat(1001)), "/conversation/subject"),
+            ("/conversation/subject", json!("a\r\nBcc: x"), "/conversation/subject"),
+            ("/message/body_text", Value::Null, "/message/body_text"),
+            ("/message/sent_at", json!("yesterday"), "/message/sent_at"),
+            ("/message/sent_at", json!("1969-12-31T23:59:59Z"), "/message/sent_at"),
+            ("/message/internal", json!("false"), "/message/internal"),
+            ("/message/attachments", json!([{ "name": "" }]), "/message/attachments/0/name"),
+            ("/message/colour", json!("red"), "/message/colour"),
+            ("/authentication/dmarc", json!("maybe"), "/authentication/dmarc"),
+            ("/from/name", json!("x".repeat(201)), "/from/name"),
+        ];
+        for (pointer, value, at) in rows {
+            let refused = app.push(&with(&good, pointer, value.clone())).expect(422);
+            assert_eq!(refused.code(), "validation_failed");
+            assert_eq!(pointers(&refused), [at], "{pointer} {value}");
+        }
+        let nul = app.push(&with(&good, "/message/body_text", json!("a\0b"))).expect(400);
+        assert_eq!(nul.code(), "malformed_json");
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts"), 0);
+        app.push(&good).expect(201);
+    }
+
+    fn text_of_every_kind_comes_back_as_it_was(app) {
+        let odd = "Grüße, 李 👩‍💻 \u{202e}\u{feff} \u{1}\u{7f} %s \\ ' \" ;--";
+        let mut body = App::email_push("msg-1", "case-1", "ada@example.org");
+        body["message"]["body_text"] = json!(odd);
+        let pushed = app.push(&body).expect(201).json();
+        app.claims("ada@example.org");
+        let ada = app.signs_in("ada@example.org");
+        assert_eq!(crate::talk::texts(app, &ada, &pushed["conversation_id"]), [odd]);
+    }
+}
