@@ -85,6 +85,11 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMu
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde reads a list as an object whose fields come in their order
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let errors = vec![Fault::new("", "invalid", "Send an object.")];
+        return Err(Problem { errors, ..Problem::new(Code::ValidationFailed) });
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(&error.path().to_string());
@@ -247,6 +252,7 @@ mod tests {
         assert_eq!(refused(r#"{"emial": "v"}"#).0, Code::ValidationFailed);
         assert_eq!(refused(r#"{"items": [1, 300]}"#), (Code::ValidationFailed, vec!["/items/1".into()]));
         assert_eq!(refused(&"[".repeat(1_000_000)).0, Code::ValidationFailed);
+        assert_eq!(refused(r#" ["v", [1]]"#), (Code::ValidationFailed, vec![String::new()]));
         assert_eq!(refused(r#"{"email": "a\u0000b"}"#), (Code::MalformedJson, vec![]));
         let sample = parse::<Sample>(br#"{"email": "a\\u0000b", "items": [1]}"#).unwrap();
         assert_eq!((sample.email.as_str(), sample.items.as_slice()), ("a\\u0000b", [1].as_slice()));
