@@ -211,8 +211,9 @@ fn app(
         .into_app()
         .configure(operations::pages)
         .default_service(web::to(nothing_here))
-        .wrap(middleware::from_fn(envelope))
         .wrap(cors)
+        // the outermost, so that what CORS answers by itself is sealed too
+        .wrap(middleware::from_fn(envelope))
 }
 
 /// By an exact list; without one no browser of another origin is answered.
