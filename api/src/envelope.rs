@@ -25,6 +25,9 @@ use ipnet::IpNet;
 use crate::problem::{Code, Problem};
 use crate::state::State;
 
+/// Octets of a request's target: as many as any server should take (RFC 9110, section 4.1), and no more.
+const LONGEST_TARGET: usize = 8000;
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// The documentation page brings its own scripts and styles, and nothing from elsewhere.
@@ -50,8 +53,14 @@ pub async fn envelope(
     };
     request.extensions_mut().insert(origin);
     let lost = |problem: Problem| -> Error { Lost { problem, state: state.clone(), id: Arc::clone(&id) }.into() };
-    let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => response.map_into_boxed_body(),
+    let answered = async {
+        if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
+            return Ok(request.into_response(Problem::new(Code::MalformedRequest).error_response()));
+        }
+        next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    };
+    let mut response = match AssertUnwindSafe(answered).catch_unwind().await {
+        Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(lost(named_by(&error.error_response()))),
         Err(_) => {
             tracing::error!(request_id = %id, "a handler panicked");
@@ -191,4 +200,65 @@ fn log(response: &ServiceResponse, id: &str, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let method = request.method().as_str();
     tracing::info!(method, route, status = response.status().as_u16(), micros, request_id = id, "request");
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::{App, middleware};
+    use doorstep_core::clock::Clock;
+    use doorstep_core::hashing::{HashCost, Hasher};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::open_store;
+
+    fn state(dir: &std::path::Path) -> web::Data<State> {
+        let mut config = Config::default();
+        config.data.dir = dir.to_owned();
+        config.server.public_url = Some("https://auth.shop.example".to_owned());
+        let (store, tokens) = open_store(&config, Clock::default()).unwrap();
+        let cost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+        web::Data::new(State {
+            store,
+            hasher: Hasher::start(1, cost, &Chance::System).unwrap(),
+            tokens: Arc::new(tokens),
+            public_url: config.public_url(),
+            site_name: String::new(),
+            trusted_proxies: Vec::new(),
+            openapi: String::new(),
+            paths: Vec::new(),
+        })
+    }
+
+    #[actix_web::test]
+    async fn ft_25_a_panicking_handler_answers_with_a_problem_and_the_next_one_works() {
+        async fn breaks() -> HttpResponse {
+            panic!("a secret of the inside")
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::new()
+            .app_data(state(dir.path()))
+            .route("/breaks", web::get().to(breaks))
+            .route("/works", web::get().to(HttpResponse::Ok))
+            .wrap(middleware::from_fn(envelope));
+        let app = init_service(app).await;
+        let error = try_call_service(&app, TestRequest::get().uri("/breaks").to_request()).await.unwrap_err();
+        let response = error.error_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let sealed = |response: &HeaderMap| {
+            let names = [CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS, REFERRER_POLICY, CONTENT_SECURITY_POLICY, X_REQUEST_ID];
+            names.iter().all(|name| response.contains_key(name)) && response.contains_key(STRICT_TRANSPORT_SECURITY)
+        };
+        assert!(sealed(response.headers()));
+        assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), "application/problem+json");
+        let id = response.headers().get(X_REQUEST_ID).unwrap().to_str().unwrap().to_owned();
+        let body = response.into_body().try_into_bytes().unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&problem["code"], &problem["request_id"]), (&"internal_error".into(), &id.into()));
+        assert!(!problem.to_string().contains("secret"));
+        let works = try_call_service(&app, TestRequest::get().uri("/works").to_request()).await.unwrap();
+        assert!(works.status().is_success() && sealed(works.headers()));
+    }
 }
