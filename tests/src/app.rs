@@ -119,6 +119,11 @@ impl App {
         self.server.as_ref().unwrap().store()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.as_ref().unwrap().address()
+    }
+
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }

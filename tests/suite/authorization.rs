@@ -1,0 +1,188 @@
+//! Who may do what: every operation of the document × every kind of caller.
+
+use doorstep_core::Error;
+use doorstep_core::api_key::Scope;
+use doorstep_core::db::{self, Origin};
+use doorstep_core::id::ApiKeyId;
+use doorstep_tests::http::Answer;
+use doorstep_tests::{App, SignedIn, on_both};
+use serde_json::{Value, json};
+
+use crate::operations::{Call, Who, World, calls};
+use crate::talk::{agent_answers, desk_reads, does, email_in, known, path, posts, reads, starts};
+
+const SCOPES: [Scope; 5] =
+    [Scope::InteractionsWrite, Scope::ConversationsRead, Scope::ConversationsWrite, Scope::AccountsRead, Scope::TokensIntrospect];
+
+/// Tokens that are none: other schemes' shapes, cut ones, and ours with something changed.
+fn garbage(world: &World) -> Vec<String> {
+    let (jwt, key) = (&world.ada.access_token, &world.keys[0].1);
+    let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJ4In0.";
+    let other_key = format!("{}{}", &key[..key.len() - 1], if key.ends_with('A') { "B" } else { "A" });
+    vec!["garbage".into(), unsigned.into(), jwt[..jwt.len() - 3].into(), jwt[1..].into(), other_key, world.ada.refresh_token.clone()]
+}
+
+fn refused(what: &str, call: &Call, answer: &Answer, status: u16, code: &str) {
+    let got = (answer.status, answer.code());
+    assert_eq!(got, (status, code.to_owned()), "{} as {what}", call.operation);
+    assert!(answer.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Bearer")), "{what}");
+}
+
+/// One row of the table: the call as nobody, as garbage, as the customer, and with every single scope.
+fn try_as_everybody(app: &App, world: &World, call: &Call) {
+    let allowed = |what: &str, answer: &Answer| {
+        assert_eq!(answer.status, call.status, "{} as {what}: {}", call.operation, String::from_utf8_lossy(&answer.body));
+    };
+    let nobody = call.send(app, None);
+    match call.who {
+        Who::Anybody => allowed("nobody", &nobody),
+        _ => refused("nobody", call, &nobody, 401, "unauthorized"),
+    }
+    for token in garbage(world) {
+        let answer = call.send(app, Some(&token));
+        match call.who {
+            Who::Anybody => allowed("garbage", &answer),
+            _ => refused("garbage", call, &answer, 401, "unauthorized"),
+        }
+    }
+    for (scope, key) in &world.keys {
+        let answer = call.send(app, Some(key));
+        match call.who {
+            Who::Anybody => allowed(scope.as_str(), &answer),
+            Who::Customer => refused(scope.as_str(), call, &answer, 401, "unauthorized"),
+            Who::Key(needed) if needed == *scope => allowed(scope.as_str(), &answer),
+            Who::Key(_) => refused(scope.as_str(), call, &answer, 403, "insufficient_scope"),
+        }
+    }
+    let answer = call.send(app, Some(&world.session(app, call)));
+    match call.who {
+        Who::Anybody | Who::Customer => allowed("a customer", &answer),
+        Who::Key(_) => refused("a customer", call, &answer, 401, "unauthorized"),
+    }
+}
+
+on_both! {
+    fn az_06_az_08_every_operation_knows_who_may_call_it(app) {
+        let world = World::of(app, &SCOPES);
+        for call in calls(app, &world) {
+            try_as_everybody(app, &world, &call);
+        }
+    }
+
+    fn az_01_anothers_conversation_is_as_absent_as_one_that_never_was(app) {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let eve = app.signs_up("eve@example.org");
+        let started = starts(app, &ada, "Hers", "secret");
+        app.push(&agent_answers(&started["id"], "secret too")).expect(201);
+        let never = json!("0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20");
+        let tries = |id: &Value| -> Vec<(u16, String)> {
+            let say = json!({ "body_text": "me too" });
+            let answers = [
+                reads(app, &eve, &path(id, "")), reads(app, &eve, &path(id, "/messages")), posts(app, &eve, &path(id, "/messages"), &say),
+                does(app, &eve, &path(id, "/read")), does(app, &eve, &path(id, "/close")), does(app, &eve, &path(id, "/reopen")),
+            ];
+            // what differs is the request's own id
+            answers.iter().map(|answer| (answer.status, answer.json()["detail"].to_string() + &answer.code())).collect()
+        };
+        let absent = tries(&never);
+        assert!(absent.iter().all(|(status, _)| *status == 404), "{absent:?}");
+        for id in [&started["id"], &pushed["conversation_id"]] {
+            assert_eq!(tries(id), absent);
+        }
+        for id in ["x", "1", "..", "%00", "0198C7D2", "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20'--"] {
+            reads(app, &eve, &path(&json!(id), "")).expect(404);
+        }
+        assert_eq!(app.conversations_of(&eve), Vec::<Value>::new());
+        let found = reads(app, &eve, "/v1/me/conversations?text=secret").expect(200);
+        assert_eq!(found.json()["items"], json!([]), "nor is it found (AZ-03)");
+        assert_eq!(reads(app, &ada, &path(&started["id"], "")).expect(200).json()["status"], "open");
+    }
+
+    fn az_04_a_customer_sees_these_fields_and_no_other(app) {
+        let (ada, _) = known(app, "ada@example.org");
+        let case = app.push(&email_in("case-1", "ada@example.org")).expect(201).json()["conversation_id"].clone();
+        let mut note = agent_answers(&case, "internal");
+        note["message"]["internal"] = json!(true);
+        app.push(&note).expect(201);
+        app.push(&agent_answers(&case, "shown")).expect(201);
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let shown = reads(app, &ada, &path(&case, "")).expect(200).json();
+        assert_eq!(names(&shown), "channel created_at follow_up_of id last_message_at status subject unread_count updated_at");
+        let listed = reads(app, &ada, "/v1/me/conversations").expect(200).json();
+        assert_eq!(names(&listed["items"][0]), names(&shown));
+        let messages = reads(app, &ada, &path(&case, "/messages")).expect(200).json();
+        for message in messages["items"].as_array().unwrap() {
+            assert_eq!(names(message), "attachments author author_name body_html body_text conversation_id id sent_at");
+        }
+        assert_eq!(messages["items"].as_array().unwrap().len(), 2);
+        let me = app.me(&ada.access_token).expect(200).json();
+        assert_eq!(names(&me), "avatar_url claimed_at created_at full_name id locale phone primary_email role time_zone updated_at");
+    }
+
+    fn az_07_a_key_counts_only_in_its_header_and_scheme(app) {
+        let ada = app.signs_up("ada@example.org");
+        let key = app.api_key(&SCOPES);
+        let read = |path: &str, headers: &[(&str, &str)]| {
+            let request = app.client.get(path);
+            headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send()
+        };
+        for (secret, path) in [(&key, "/v1/conversations"), (&ada.access_token, "/v1/me")] {
+            for name in ["api_key", "access_token", "token", "key", "authorization"] {
+                let answer = read(&format!("{path}?{name}={secret}"), &[]);
+                assert_eq!((answer.status, answer.code()), (401, "unauthorized".into()), "{name}");
+            }
+            let bearer = format!("Bearer {secret}");
+            let wrong: [Vec<(&str, String)>; 10] = [
+                vec![("authorization", (*secret).clone())], vec![("authorization", format!("Basic {secret}"))],
+                vec![("authorization", format!("Token {secret}"))], vec![("authorization", format!("Bearer{secret}"))],
+                vec![("authorization", format!("Bearer  {secret}"))], vec![("authorization", format!("Bearer {secret} x"))],
+                vec![("authorization", format!("Bearer {secret},Bearer {secret}"))], vec![("x-api-key", (*secret).clone())],
+                vec![("cookie", format!("access_token={secret}"))], vec![("authorization", bearer.clone()), ("authorization", bearer.clone())],
+            ];
+            for headers in wrong {
+                let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                assert_eq!(read(path, &headers).expect(401).code(), "unauthorized", "{headers:?}");
+            }
+            for good in [bearer.clone(), format!("bearer {secret}"), format!("BEARER {secret}")] {
+                read(path, &[("authorization", &good)]).expect(200);
+            }
+        }
+    }
+
+    fn az_09_a_revoked_key_is_dead_at_once_and_its_sister_lives(app) {
+        let (old, new) = (app.api_key(&[Scope::ConversationsRead]), app.api_key(&[Scope::ConversationsRead]));
+        let list = |key: &str| app.client.get("/v1/conversations").bearer(key).send();
+        for key in [&old, &new] {
+            list(key).expect(200);
+        }
+        let revoked = app.store().write(&Origin::default(), {
+            let hash = doorstep_core::api_key::PlainKey::parse(&old).unwrap().hash();
+            move |work| {
+                let key = db::api_keys::find_by_hash(work, &hash)?.ok_or(Error::ApiKeyInvalid)?;
+                let id: ApiKeyId = key.id;
+                Ok((db::api_keys::revoke(work, id)?, db::api_keys::revoke(work, id)?))
+            }
+        });
+        assert_eq!(revoked.unwrap(), (true, false));
+        assert_eq!(list(&old).expect(401).code(), "unauthorized");
+        list(&new).expect(200);
+        let (_other, client) = app.start_another();
+        client.get("/v1/conversations").bearer(&old).send().expect(401);
+        client.get("/v1/conversations").bearer(&new).send().expect(200);
+        desk_reads(app, "/v1/conversations").expect(200);
+        _other.stop().unwrap();
+    }
+
+    fn a_customers_requests_end_with_the_session(app) {
+        let ada: SignedIn = app.signs_up("ada@example.org");
+        let started = starts(app, &ada, "x", "x");
+        app.client.delete("/v1/sessions/current").bearer(&ada.access_token).send().expect(204);
+        let say = json!({ "body_text": "x" });
+        for answer in [
+            app.me(&ada.access_token), reads(app, &ada, "/v1/me/conversations"), reads(app, &ada, &path(&started["id"], "/messages")),
+            posts(app, &ada, &path(&started["id"], "/messages"), &say), does(app, &ada, &path(&started["id"], "/close")),
+        ] {
+            assert_eq!(answer.expect(401).code(), "unauthorized");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Every operation of the document, with a call that is good but for who makes it.
+
+use std::collections::BTreeSet;
+
+use doorstep_core::api_key::Scope;
+use doorstep_tests::http::Answer;
+use doorstep_tests::people::{PASSWORD, unique};
+use doorstep_tests::{App, SignedIn};
+use serde_json::{Value, json};
+
+use crate::talk::{email_in, known};
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Anybody,
+    Customer,
+    Key(Scope),
+}
+
+/// Who there is to make calls, and what about.
+pub struct World {
+    pub ada: SignedIn,
+    /// A key for every single scope.
+    pub keys: Vec<(Scope, String)>,
+    conversation: String,
+}
+
+impl World {
+    pub fn of(app: &App, scopes: &[Scope]) -> Self {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let keys = scopes.iter().map(|scope| (*scope, app.api_key(&[*scope]))).collect();
+        Self { ada, keys, conversation: pushed["conversation_id"].as_str().unwrap().to_owned() }
+    }
+
+    /// The customer's access token; one of its own for what ends the session.
+    pub fn session(&self, app: &App, call: &Call) -> String {
+        if call.operation == "sign_out" { app.signs_in("ada@example.org").access_token } else { self.ada.access_token.clone() }
+    }
+}
+
+/// One operation, and what it answers to those who may call it.
+pub struct Call {
+    pub operation: &'static str,
+    pub who: Who,
+    pub status: u16,
+    method: String,
+    path: String,
+    /// Made anew for each call.
+    body: fn() -> Value,
+}
+
+impl Call {
+    pub fn send(&self, app: &App, token: Option<&str>) -> Answer {
+        let request = app.client.request(self.method.parse().unwrap(), &self.path);
+        let request = token.iter().fold(request, |request, token| request.bearer(token));
+        let body = (self.body)();
+        if body.is_null() { request.send() } else { request.json(&body).send() }
+    }
+}
+
+type Row = (&'static str, Who, u16, fn() -> Value);
+
+const NOTHING: fn() -> Value = || Value::Null;
+const SECRET: fn() -> Value = || json!({ "token": "A".repeat(43) });
+const SECRET_SPENT: fn() -> Value = || json!({ "token": "A".repeat(43), "password": PASSWORD });
+const ADDRESS: fn() -> Value = || json!({ "email": "nobody@example.org" });
+const SAY: fn() -> Value = || json!({ "body_text": "hello" });
+
+/// What each operation needs and answers: an operation that is not here fails the tests over the whole document.
+const ROWS: &[Row] = &[
+    ("get_jwks", Who::Anybody, 200, NOTHING),
+    ("get_openid_configuration", Who::Anybody, 200, NOTHING),
+    ("check_alive", Who::Anybody, 200, NOTHING),
+    ("check_ready", Who::Anybody, 200, NOTHING),
+    ("get_openapi", Who::Anybody, 200, NOTHING),
+    ("get_sign_in_options", Who::Anybody, 200, NOTHING),
+    ("ask_for_sign_up", Who::Anybody, 202, ADDRESS),
+    ("inspect_sign_up", Who::Anybody, 404, SECRET),
+    ("confirm_sign_up", Who::Anybody, 404, SECRET_SPENT),
+    ("ask_for_password_reset", Who::Anybody, 202, ADDRESS),
+    ("inspect_password_reset", Who::Anybody, 404, SECRET),
+    ("confirm_password_reset", Who::Anybody, 404, SECRET_SPENT),
+    ("sign_in", Who::Anybody, 201, || json!({ "email": "ada@example.org", "password": PASSWORD })),
+    ("refresh_session", Who::Anybody, 401, || json!({ "refresh_token": "garbage" })),
+    ("sign_out", Who::Customer, 204, NOTHING),
+    ("get_me", Who::Customer, 200, NOTHING),
+    ("change_me", Who::Customer, 200, || json!({ "full_name": "Ada" })),
+    ("list_my_conversations", Who::Customer, 200, NOTHING),
+    ("start_conversation", Who::Customer, 201, || json!({ "subject": "Hello", "message": { "body_text": "hello" } })),
+    ("get_my_conversation", Who::Customer, 200, NOTHING),
+    ("list_my_messages", Who::Customer, 200, NOTHING),
+    ("reply", Who::Customer, 201, SAY),
+    ("mark_conversation_read", Who::Customer, 204, NOTHING),
+    ("close_conversation", Who::Customer, 200, NOTHING),
+    ("reopen_conversation", Who::Customer, 200, NOTHING),
+    ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || email_in(&format!("case-{}", unique()), "grace@example.org")),
+    ("list_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("get_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("list_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+];
+
+/// A call for every operation that the server's document names, and for no other.
+pub fn calls(app: &App, world: &World) -> Vec<Call> {
+    let document = app.client.get("/openapi.json").send().expect(200).json();
+    let mut calls = Vec::new();
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap();
+            let row = ROWS.iter().find(|row| row.0 == name);
+            let (operation, who, status, body) = *row.unwrap_or_else(|| panic!("who may call {name}? add a row"));
+            let path = template.replace("{id}", &world.conversation);
+            assert!(!path.contains('{'), "what stands for the parameters of {path}?");
+            calls.push(Call { operation, who, status, method: method.to_uppercase(), path, body });
+        }
+    }
+    let named: BTreeSet<_> = calls.iter().map(|call| call.operation).collect();
+    assert_eq!(named, ROWS.iter().map(|row| row.0).collect(), "a row without an operation");
+    calls
+}
