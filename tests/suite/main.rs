@@ -3,6 +3,7 @@
 mod authorization;
 mod claim;
 mod clocks;
+mod contract;
 mod conversation_lists;
 mod conversations;
 mod devices;

@@ -1,0 +1,265 @@
+//! The contract: what is served is what is committed, what is answered is what is documented.
+
+use std::collections::BTreeSet;
+
+use doorstep_core::api_key::Scope;
+use doorstep_tests::http::{Answer, raw};
+use doorstep_tests::people::PASSWORD;
+use doorstep_tests::{App, on_both};
+use serde_json::{Value, json};
+
+use crate::operations::{Call, Who, World, calls};
+use crate::talk::{path, posts, reads, starts};
+
+const COMMITTED: &str = include_str!("../../openapi/openapi.json");
+const PROBLEMS: &str = include_str!("../../docs/problems.md");
+
+/// Codes that no request can bring about here, and why.
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("request_timeout", "takes 15 seconds of real time; with slow bodies among the faults"),
+    ("overloaded", "takes a full queue of hashes; with saturation among the faults"),
+    ("unavailable", "takes a database that is away; among the faults"),
+];
+
+/// All that is wrong with a value, by a schema of the document.
+fn faults(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    if let Some(target) = schema["$ref"].as_str() {
+        let schema = document.pointer(target.strip_prefix('#').unwrap()).unwrap();
+        return faults(document, schema, value, at, found);
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choice].as_array() {
+            let fits = |schema: &Value| {
+                let mut wrong = Vec::new();
+                faults(document, schema, value, at, &mut wrong);
+                wrong.is_empty()
+            };
+            if !choices.iter().any(fits) {
+                found.push(format!("{at} fits none of {choice}"));
+            }
+            return;
+        }
+    }
+    if !has_type(&schema["type"], value) {
+        found.push(format!("{at} is {value} where {} is documented", schema["type"]));
+    }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.contains(value)
+    {
+        found.push(format!("{at} is {value}, which is none of the documented words"));
+    }
+    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+        faults(document, &schema["items"], item, &format!("{at}/{n}"), found);
+    }
+    if let (Some(fields), Some(documented)) = (value.as_object(), schema["properties"].as_object()) {
+        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if !fields.contains_key(name) {
+                found.push(format!("{at}/{name} is required and left out"));
+            }
+        }
+        for (name, value) in fields {
+            match documented.get(name) {
+                Some(schema) => faults(document, schema, value, &format!("{at}/{name}"), found),
+                None => found.push(format!("{at}/{name} is not documented")),
+            }
+        }
+    }
+}
+
+fn has_type(documented: &Value, value: &Value) -> bool {
+    let is = |name: &str| match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("a type called {other}"),
+    };
+    match documented {
+        Value::String(name) => is(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
+        _ => true,
+    }
+}
+
+/// An answer must have a documented status, type and shape.
+fn is_documented(document: &Value, operation: &Value, answer: &Answer) {
+    let name = operation["operationId"].as_str().unwrap();
+    let response = &operation["responses"][answer.status.to_string()];
+    assert!(response.is_object(), "{name}: {} is not documented", answer.status);
+    let Some(content) = response["content"].as_object() else {
+        assert!(answer.body.is_empty(), "{name}: {} has a body", answer.status);
+        return;
+    };
+    let kind = answer.header("content-type").unwrap();
+    let schema = content.get(kind).unwrap_or_else(|| panic!("{name}: {} is of type {kind}", answer.status));
+    let mut found = Vec::new();
+    faults(document, &schema["schema"], &answer.json(), "", &mut found);
+    assert!(found.is_empty(), "{name}: {}: {found:?}", answer.status);
+    if answer.status >= 400 {
+        let code = answer.code();
+        assert!(schema["examples"][&code].is_object(), "{name}: {code} is not documented");
+    }
+}
+
+fn operation<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let paths = document["paths"].as_object().unwrap().values();
+    let mut operations = paths.flat_map(|item| item.as_object().unwrap().values());
+    operations.find(|operation| operation["operationId"] == name).unwrap()
+}
+
+fn answers(app: &App, world: &World, call: &Call) -> Vec<Answer> {
+    let right = match call.who {
+        Who::Anybody => None,
+        Who::Customer => Some(world.session(app, call)),
+        Who::Key(scope) => world.keys.iter().find(|key| key.0 == scope).map(|key| key.1.clone()),
+    };
+    let wrong_scope = &world.keys.iter().find(|key| Who::Key(key.0) != call.who).unwrap().1;
+    vec![call.send(app, right.as_deref()), call.send(app, None), call.send(app, Some(wrong_scope))]
+}
+
+/// Everything that a page loads: what stands in `src` and `href`.
+fn references(page: &str) -> Vec<String> {
+    let after = |mark: &str| page.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect::<Vec<_>>();
+    [after("src=\""), after("href=\"")].concat()
+}
+
+fn table_codes() -> BTreeSet<String> {
+    let rows = PROBLEMS.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    rows.map(str::to_owned).collect()
+}
+
+/// Answers with problems that only need one request.
+fn simple_problems(app: &App) -> Vec<Answer> {
+    let ada = app.signs_up("ada@example.org");
+    let key = app.api_key(&[Scope::ConversationsRead]);
+    let client = &app.client;
+    let head = "POST /v1/sign-ups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let malformed = String::from_utf8(raw(app.address(), format!("{head}ZZ\r\n").as_bytes())).unwrap();
+    assert!(malformed.starts_with("HTTP/1.1 400 ") && malformed.contains("\"code\":\"malformed_request\""), "{malformed}");
+    vec![
+        client.post("/v1/sign-ups").body("application/json", "{").send(),
+        client.get(&format!("/healthz?{}", "x".repeat(8000))).send(),
+        client.get("/v1/me").send(),
+        app.tries_to_sign_in("ada@example.org", "not it, not it, not it"),
+        app.refreshes("garbage"),
+        client.post("/v1/interactions").bearer(&key).json(&App::email_push("m", "c", "a@x.example")).send(),
+        client.get("/nothing").send(),
+        client.post("/v1/sign-ups/inspect").json(&json!({ "token": "A".repeat(43) })).send(),
+        client.delete("/v1/me/conversations").send(),
+        client.patch("/v1/me").bearer(&ada.access_token).header("If-Match", "\"0\"").json(&json!({})).send(),
+        client.post("/v1/sign-ups").body("application/json", vec![b' '; 70_000]).send(),
+        client.post("/v1/sign-ups").body("text/plain", "{}").send(),
+        client.post("/v1/sign-ups").json(&json!({})).send(),
+    ]
+}
+
+/// Answers with problems that take a story.
+fn told_problems(app: &App) -> Vec<Answer> {
+    app.asks_for_reset("eve@example.org").expect(202);
+    let token = app.secret_mailed_to("eve@example.org").token;
+    let weak = app.confirms_sign_up(&json!({ "token": token, "password": "short" }));
+    let spend = || app.confirms_sign_up(&json!({ "token": token, "password": PASSWORD }));
+    spend().expect(201);
+    let gone = spend();
+    let eve = app.signs_in("eve@example.org");
+    let start = |text: &str| {
+        let request = app.client.post("/v1/me/conversations").bearer(&eve.access_token).header("Idempotency-Key", "k");
+        request.json(&json!({ "subject": "x", "message": { "body_text": text } })).send()
+    };
+    start("one").expect(201);
+    let reused = start("two");
+    let started = starts(app, &eve, "x", "x");
+    app.sql("ALTER TABLE messages RENAME TO lost_messages");
+    let broken = reads(app, &eve, &path(&started["id"], "/messages"));
+    app.sql("ALTER TABLE lost_messages RENAME TO messages");
+    posts(app, &eve, &path(&started["id"], "/messages"), &json!({ "body_text": "x" })).expect(201);
+    let guesses = (0..60).map(|_| app.tries_to_sign_in("eve@example.org", "not it, not it, not it"));
+    let slowed = guesses.into_iter().find(|answer| answer.status == 429).unwrap();
+    app.change_settings(|settings| settings.password_sign_in = false);
+    let off = app.tries_to_sign_in("grace@example.org", PASSWORD);
+    vec![weak, gone, reused, broken, slowed, off]
+}
+
+on_both! {
+    fn what_is_served_is_what_is_committed(app) {
+        let served = app.client.get("/openapi.json").send().expect(200);
+        assert_eq!(served.header("content-type"), Some("application/json"));
+        assert!(served.body == COMMITTED.as_bytes(), "openapi/openapi.json is old: doorstep openapi > openapi/openapi.json");
+        assert!(served.json()["openapi"].as_str().unwrap().starts_with("3.1"));
+    }
+
+    fn what_is_answered_is_what_is_documented(app) {
+        let document: Value = serde_json::from_str(COMMITTED).unwrap();
+        let world = World::of(app, &[Scope::InteractionsWrite, Scope::ConversationsRead]);
+        for call in calls(app, &world) {
+            let operation = operation(&document, call.operation);
+            for answer in answers(app, &world, &call) {
+                is_documented(&document, operation, &answer);
+            }
+        }
+        let bad = [
+            ("list_my_conversations", app.client.get("/v1/me/conversations?limit=0").bearer(&world.ada.access_token).send()),
+            ("change_me", app.client.patch("/v1/me").bearer(&world.ada.access_token).json(&json!({ "locale": "" })).send()),
+            ("ask_for_sign_up", app.client.post("/v1/sign-ups").json(&json!({ "email": "x" })).send()),
+            ("refresh_session", app.refreshes(&world.ada.refresh_token).expect(200)),
+            ("ask_for_sign_up", app.client.post("/v1/sign-ups").body("text/plain", "x").send()),
+        ];
+        for (name, answer) in bad {
+            is_documented(&document, operation(&document, name), &answer);
+        }
+    }
+
+    fn every_problem_can_be_met_and_is_explained(app) {
+        let documented = table_codes();
+        let met: BTreeSet<String> = [simple_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
+        let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, _)| (*code).to_owned()).collect();
+        assert_eq!(met.intersection(&elsewhere).count(), 0, "these can be met");
+        let all: BTreeSet<String> = met.union(&elsewhere).cloned().collect();
+        assert_eq!(all, documented);
+        for code in &documented {
+            let page = app.client.get(&format!("/problems/{}", code.replace('_', "-"))).send().expect(200).json();
+            assert_eq!(page["code"], code.as_str());
+            assert!(COMMITTED.contains(&format!("`{code}`")) || ["not_found", "malformed_request", "method_not_allowed"].contains(&code.as_str()), "{code}");
+        }
+    }
+
+    fn the_documentation_loads_nothing_from_elsewhere(app) {
+        for home in ["/docs", "/docs/"] {
+            let page = app.client.get(home).send().expect(200);
+            assert!(page.header("content-type").unwrap().starts_with("text/html"));
+            let policy = page.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http") && !policy.contains('*'), "{policy}");
+            let assets = references(&String::from_utf8(page.body).unwrap());
+            assert!(assets.len() >= 4, "{assets:?}");
+            for asset in assets {
+                assert!(asset.starts_with('/') && !asset.starts_with("//"), "{asset} is elsewhere");
+                let answer = app.client.get(&asset).send().expect(200);
+                assert!(!answer.body.is_empty(), "{asset} is empty");
+            }
+        }
+        let start = app.client.get("/docs/swagger-initializer.js").send().expect(200);
+        let start = String::from_utf8(start.body).unwrap();
+        assert!(start.contains("/openapi.json") && !start.contains("http://") && !start.contains("https://"), "{start}");
+        app.client.get("/docs/nothing.js").send().expect(404);
+    }
+}
+
+/// The check itself tells what is wrong.
+#[test]
+fn a_schema_finds_what_is_missing_strange_and_of_another_type() {
+    let schema = json!({ "type": "object", "required": ["a", "b"], "properties": {
+        "a": { "type": ["string", "null"] }, "b": { "type": "array", "items": { "type": "integer" } },
+    } });
+    let wrong = |value: Value| {
+        let mut found = Vec::new();
+        faults(&json!({}), &schema, &value, "", &mut found);
+        found.len()
+    };
+    assert_eq!(wrong(json!({ "a": null, "b": [1] })), 0);
+    assert_eq!(wrong(json!({ "a": 1, "b": ["x", 2.5], "c": 1 })), 4);
+    assert_eq!(wrong(json!({ "a": "x" })), 1);
+    assert_eq!(wrong(json!([])), 1);
+}
