@@ -56,7 +56,7 @@ impl Key {
             Self::Ada => &ADDRESSES[0],
             Self::AdaAtWork => &ADDRESSES[1],
             Self::Mallory => &ADDRESSES[2],
-            Self::Tweets => unreachable!("no mail goes to Twitter"),
+            Self::Tweets => panic!("no mail goes to Twitter"),
         }
     }
 }

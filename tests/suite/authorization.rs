@@ -11,15 +11,27 @@ use serde_json::{Value, json};
 use crate::operations::{Call, Who, World, calls};
 use crate::talk::{agent_answers, desk_reads, does, email_in, known, path, posts, reads, starts};
 
-const SCOPES: [Scope; 5] =
-    [Scope::InteractionsWrite, Scope::ConversationsRead, Scope::ConversationsWrite, Scope::AccountsRead, Scope::TokensIntrospect];
+const SCOPES: [Scope; 5] = [
+    Scope::InteractionsWrite,
+    Scope::ConversationsRead,
+    Scope::ConversationsWrite,
+    Scope::AccountsRead,
+    Scope::TokensIntrospect,
+];
 
 /// Tokens that are none: other schemes' shapes, cut ones, and ours with something changed.
 fn garbage(world: &World) -> Vec<String> {
     let (jwt, key) = (&world.ada.access_token, &world.keys[0].1);
     let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJ4In0.";
     let other_key = format!("{}{}", &key[..key.len() - 1], if key.ends_with('A') { "B" } else { "A" });
-    vec!["garbage".into(), unsigned.into(), jwt[..jwt.len() - 3].into(), jwt[1..].into(), other_key, world.ada.refresh_token.clone()]
+    vec![
+        "garbage".into(),
+        unsigned.into(),
+        jwt[..jwt.len() - 3].into(),
+        jwt[1..].into(),
+        other_key,
+        world.ada.refresh_token.clone(),
+    ]
 }
 
 fn refused(what: &str, call: &Call, answer: &Answer, status: u16, code: &str) {
@@ -31,7 +43,13 @@ fn refused(what: &str, call: &Call, answer: &Answer, status: u16, code: &str) {
 /// One row of the table: the call as nobody, as garbage, as the customer, and with every single scope.
 fn try_as_everybody(app: &App, world: &World, call: &Call) {
     let allowed = |what: &str, answer: &Answer| {
-        assert_eq!(answer.status, call.status, "{} as {what}: {}", call.operation, String::from_utf8_lossy(&answer.body));
+        assert_eq!(
+            answer.status,
+            call.status,
+            "{} as {what}: {}",
+            call.operation,
+            String::from_utf8_lossy(&answer.body)
+        );
     };
     let nobody = call.send(app, None);
     match call.who {

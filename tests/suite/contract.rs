@@ -122,7 +122,9 @@ fn answers(app: &App, world: &World, call: &Call) -> Vec<Answer> {
 
 /// Everything that a page loads: what stands in `src` and `href`.
 fn references(page: &str) -> Vec<String> {
-    let after = |mark: &str| page.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let after = |mark: &str| {
+        page.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     [after("src=\""), after("href=\"")].concat()
 }
 
@@ -136,9 +138,13 @@ fn simple_problems(app: &App) -> Vec<Answer> {
     let ada = app.signs_up("ada@example.org");
     let key = app.api_key(&[Scope::ConversationsRead]);
     let client = &app.client;
-    let head = "POST /v1/sign-ups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head =
+        "POST /v1/sign-ups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     let malformed = String::from_utf8(raw(app.address(), format!("{head}ZZ\r\n").as_bytes())).unwrap();
-    assert!(malformed.starts_with("HTTP/1.1 400 ") && malformed.contains("\"code\":\"malformed_request\""), "{malformed}");
+    assert!(
+        malformed.starts_with("HTTP/1.1 400 ") && malformed.contains("\"code\":\"malformed_request\""),
+        "{malformed}"
+    );
     vec![
         client.post("/v1/sign-ups").body("application/json", "{").send(),
         client.get(&format!("/healthz?{}", "x".repeat(8000))).send(),

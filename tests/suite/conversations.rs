@@ -6,8 +6,8 @@ use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
 use crate::talk::{
-    agent_answers, column, desk_messages, desk_reads, does, email_in, items, known, messages, path, pointers, posts, reads, starts,
-    texts, unread,
+    agent_answers, column, desk_messages, desk_reads, does, email_in, items, known, messages, path, pointers, posts,
+    reads, starts, texts, unread,
 };
 
 fn replies(app: &App, who: &SignedIn, id: &Value, text: &str) -> Value {

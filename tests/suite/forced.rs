@@ -2,9 +2,9 @@
 
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use doorstep_core::clock::Timestamp;
 use doorstep_core::db::Origin;
 use doorstep_core::db::outbox::next_due;
-use doorstep_core::clock::Timestamp;
 use doorstep_tests::App;
 use doorstep_tests::http::Answer;
 use doorstep_tests::people::SecretMail;

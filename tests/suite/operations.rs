@@ -35,7 +35,11 @@ impl World {
 
     /// The customer's access token; one of its own for what ends the session.
     pub fn session(&self, app: &App, call: &Call) -> String {
-        if call.operation == "sign_out" { app.signs_in("ada@example.org").access_token } else { self.ada.access_token.clone() }
+        if call.operation == "sign_out" {
+            app.signs_in("ada@example.org").access_token
+        } else {
+            self.ada.access_token.clone()
+        }
     }
 }
 
@@ -94,7 +98,9 @@ const ROWS: &[Row] = &[
     ("mark_conversation_read", Who::Customer, 204, NOTHING),
     ("close_conversation", Who::Customer, 200, NOTHING),
     ("reopen_conversation", Who::Customer, 200, NOTHING),
-    ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || email_in(&format!("case-{}", unique()), "grace@example.org")),
+    ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || {
+        email_in(&format!("case-{}", unique()), "grace@example.org")
+    }),
     ("list_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("get_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("list_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),

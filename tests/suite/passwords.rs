@@ -9,7 +9,9 @@ use doorstep_tests::{App, Db, Setup, on_both};
 use serde_json::json;
 
 fn hashed_at(app: &App, memory_kib: u32) -> i64 {
-    app.count(&format!("SELECT count(*) AS n FROM credentials WHERE secret_hash LIKE '$argon2id$v=19$m={memory_kib},%'"))
+    app.count(&format!(
+        "SELECT count(*) AS n FROM credentials WHERE secret_hash LIKE '$argon2id$v=19$m={memory_kib},%'"
+    ))
 }
 
 on_both! {

@@ -7,7 +7,9 @@ use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{App, on_both};
 use serde_json::{Value, json};
 
-use crate::talk::{agent_answers, column, desk_messages, does, email_in, known, messages, path, pointers, reads, starts, texts, unread};
+use crate::talk::{
+    agent_answers, column, desk_messages, does, email_in, known, messages, path, pointers, reads, starts, texts, unread,
+};
 
 const EVERYTHING: &str = "SELECT (SELECT count(*) FROM accounts) + (SELECT count(*) FROM identities) + (SELECT count(*) FROM \
     conversations) + (SELECT count(*) FROM messages) + (SELECT count(*) FROM interactions) AS n";

@@ -28,7 +28,7 @@ impl Drop for Serving {
 
 fn serve(dir: &Path, listen: &str, database: Option<&str>) -> Serving {
     let mut command = Command::new(BINARY);
-    command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", listen).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", listen).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command.envs(database.map(|url| ("DATABASE_URL", url)));
     let mut child = command.spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -53,7 +53,7 @@ fn follow_the_readme(database: Option<&str>) {
     command.envs(database.map(|url| ("DATABASE_URL", url)));
     let done = command.output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}\n{}\n{:?}", String::from_utf8_lossy(&done.stderr), done.status);
     let mut rest = said.as_ref();
     for expected in [
         "\"outcome\":\"created\"",

@@ -10,8 +10,15 @@ use crate::talk::{path, reads, starts};
 
 const OURS: &str = "https://help.shop.example";
 const OTHERS: [&str; 9] = [
-    "https://evil.example", "null", "http://help.shop.example", "https://help.shop.example.evil.example",
-    "https://evil.help.shop.example", "https://help.shop.example:8443", "https://help.shop.example/", "HTTPS://HELP.SHOP.EXAMPLE", "*",
+    "https://evil.example",
+    "null",
+    "http://help.shop.example",
+    "https://help.shop.example.evil.example",
+    "https://evil.help.shop.example",
+    "https://help.shop.example:8443",
+    "https://help.shop.example/",
+    "HTTPS://HELP.SHOP.EXAMPLE",
+    "*",
 ];
 
 fn ask_from(app: &App, origin: &str) -> Answer {
@@ -20,7 +27,10 @@ fn ask_from(app: &App, origin: &str) -> Answer {
 
 fn preflight(app: &App, origin: &str) -> Answer {
     let request = app.client.request("OPTIONS".parse().unwrap(), "/v1/sessions").header("Origin", origin);
-    request.header("Access-Control-Request-Method", "POST").header("Access-Control-Request-Headers", "content-type").send()
+    request
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "content-type")
+        .send()
 }
 
 fn with_cors(db: Db) -> Option<App> {
@@ -32,8 +42,11 @@ fn with_cors(db: Db) -> Option<App> {
 /// HT-05: what stands on every answer, whatever its status.
 fn is_sealed(what: &str, answer: &Answer) {
     let rows = [
-        ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"), ("strict-transport-security", "max-age=31536000"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("strict-transport-security", "max-age=31536000"),
     ];
     for (name, value) in rows {
         assert_eq!(answer.header(name), Some(value), "{what}: {name} of {}", answer.status);
