@@ -104,10 +104,16 @@ on_both! {
         app.me(&after.access_token).expect(200);
         verify_as_outsider(&app.client, &before.access_token);
 
-        app.advance(Duration::from_secs(331));
+        app.advance(Duration::from_secs(280));
+        let (another, theirs) = app.start_another();
+        assert_eq!((me(&theirs, &before), me(&app.client, &before)), (200, 200), "for all its life, on a server just started");
+        another.stop().unwrap();
+        app.advance(Duration::from_secs(51));
         app.me(&before.access_token).expect(401);
         let after = refresh(&app.client, &after);
-        assert_eq!(kids(&app.client), HashSet::from([old, new.clone()]));
+        let (another, theirs) = app.start_another();
+        assert_eq!(kids(&theirs), HashSet::from([old, new.clone()]));
+        another.stop().unwrap();
         app.advance(Duration::from_secs(280));
         wait_for_keys(app, &app.client, &[&new]);
         app.me(&before.access_token).expect(401);
