@@ -129,9 +129,9 @@ on_both! {
 
     fn se_09_an_idle_session_ends(app) {
         let session = app.signs_up("ada@example.org");
-        app.advance(DAY * 14 - seconds(60));
+        app.advance(seconds(14 * 86_400 - 60));
         let session = next(app, &session);
-        app.advance(DAY * 14 - seconds(60));
+        app.advance(seconds(14 * 86_400 - 60));
         let session = next(app, &session);
         app.advance(DAY * 14 + seconds(1));
         is_dead(app, &session);
