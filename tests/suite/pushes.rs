@@ -115,6 +115,18 @@ on_both! {
         reads(app, &ada, &path(&mallory["conversation_id"], "")).expect(404);
     }
 
+    fn a_new_key_of_a_claimed_person_becomes_no_login_of_theirs(app) {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let mut push = email_in("case-1", "ada@example.org");
+        push["from"]["twitter"] = json!({ "id": "66", "handle": "mallory" });
+        push["from"]["phone"] = json!("+441632960961");
+        assert_eq!(app.push(&push).expect(201).json()["account_id"], pushed["account_id"]);
+        let hers = format!("SELECT count(*) AS n FROM identities i JOIN accounts a ON a.id = i.account_id WHERE a.state = '{}'", "claimed");
+        assert_eq!(app.count(&hers), 1);
+        assert_eq!(app.count("SELECT count(*) AS n FROM merge_suggestions"), 2);
+        assert_eq!(app.me(&ada.access_token).expect(200).json()["phone"], Value::Null);
+    }
+
     fn two_keys_of_one_push_that_are_two_people_stay_two(app) {
         let tweet = |id: &str, from: Value| json!({
             "source": "desk", "external_id": id, "channel": "twitter", "direction": "inbound", "from": from,
