@@ -3,7 +3,6 @@
 use doorstep_core::Error;
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::{self, Origin};
-use doorstep_core::id::ApiKeyId;
 use doorstep_tests::http::Answer;
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
@@ -177,18 +176,17 @@ on_both! {
             let hash = doorstep_core::api_key::PlainKey::parse(&old).unwrap().hash();
             move |work| {
                 let key = db::api_keys::find_by_hash(work, &hash)?.ok_or(Error::ApiKeyInvalid)?;
-                let id: ApiKeyId = key.id;
-                Ok((db::api_keys::revoke(work, id)?, db::api_keys::revoke(work, id)?))
+                Ok((db::api_keys::revoke(work, key.id)?, db::api_keys::revoke(work, key.id)?))
             }
         });
         assert_eq!(revoked.unwrap(), (true, false));
         assert_eq!(list(&old).expect(401).code(), "unauthorized");
         list(&new).expect(200);
-        let (_other, client) = app.start_another();
+        let (other, client) = app.start_another();
         client.get("/v1/conversations").bearer(&old).send().expect(401);
         client.get("/v1/conversations").bearer(&new).send().expect(200);
         desk_reads(app, "/v1/conversations").expect(200);
-        _other.stop().unwrap();
+        other.stop().unwrap();
     }
 
     fn a_customers_requests_end_with_the_session(app) {

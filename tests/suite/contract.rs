@@ -182,8 +182,8 @@ fn told_problems(app: &App) -> Vec<Answer> {
     let broken = reads(app, &eve, &path(&started["id"], "/messages"));
     app.sql("ALTER TABLE lost_messages RENAME TO messages");
     posts(app, &eve, &path(&started["id"], "/messages"), &json!({ "body_text": "x" })).expect(201);
-    let guesses = (0..60).map(|_| app.tries_to_sign_in("eve@example.org", "not it, not it, not it"));
-    let slowed = guesses.into_iter().find(|answer| answer.status == 429).unwrap();
+    let mut guesses = (0..60).map(|_| app.tries_to_sign_in("eve@example.org", "not it, not it, not it"));
+    let slowed = guesses.find(|answer| answer.status == 429).unwrap();
     app.change_settings(|settings| settings.password_sign_in = false);
     let off = app.tries_to_sign_in("grace@example.org", PASSWORD);
     vec![weak, gone, reused, broken, slowed, off]

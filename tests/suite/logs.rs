@@ -38,7 +38,8 @@ impl Process {
             .unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let place = |line: String| line.trim().strip_prefix("API")?.trim().strip_prefix("http://").map(str::to_owned);
-        let address = said.by_ref().lines().map(Result::unwrap).find_map(place).expect("a server that says where it is");
+        let address =
+            said.by_ref().lines().map(Result::unwrap).find_map(place).expect("a server that says where it is");
         Self { child, _said: said, address, dir }
     }
 
@@ -62,14 +63,23 @@ fn uses_every_secret(client: &Client, smtp: &SmtpServer) -> Vec<String> {
     let text = mail[0].text();
     let after = |mark: &str| text.split_once(mark).unwrap().1.split_whitespace().next().unwrap().to_owned();
     let (token, code) = (after("#token="), after("Code: "));
-    let signed_in = client.post("/v1/sign-ups/confirm").json(&json!({ "token": token, "password": PASSWORD })).send().expect(201).json();
+    let signed_in = client
+        .post("/v1/sign-ups/confirm")
+        .json(&json!({ "token": token, "password": PASSWORD }))
+        .send()
+        .expect(201)
+        .json();
     let secret = |name: &str| signed_in[name].as_str().unwrap().to_owned();
     let (access, refresh, device) = (secret("access_token"), secret("refresh_token"), secret("device_token"));
     client.get(&format!("/v1/me?access_token={access}")).bearer(&access).send().expect(200);
     client.get(&format!("/v1/me/conversations?text={refresh}")).bearer(&access).send().expect(200);
     client.get(&format!("/{token}")).send().expect(404);
     client.get(&format!("/v1/conversations?api_key={device}")).send().expect(401);
-    client.post("/v1/sessions").json(&json!({ "email": "ada@example.org", "password": "wrong horse wrong battery" })).send().expect(401);
+    client
+        .post("/v1/sessions")
+        .json(&json!({ "email": "ada@example.org", "password": "wrong horse wrong battery" }))
+        .send()
+        .expect(401);
     client.post("/v1/sessions/refresh").json(&json!({ "refresh_token": refresh })).send().expect(200);
     vec![token, code, access, refresh, device, PASSWORD.to_owned(), "wrong horse".to_owned()]
 }

@@ -3,7 +3,7 @@
 use doorstep_tests::{App, on_both};
 use serde_json::{Value, json};
 
-use crate::talk::pointers;
+use crate::talk::{email_in, known, messages, path, pointers, reads};
 
 fn push(external_id: &str, channel: &str, from: &Value) -> Value {
     json!({
@@ -151,5 +151,37 @@ on_both! {
         app.claims("ada@example.org");
         let ada = app.signs_in("ada@example.org");
         assert_eq!(crate::talk::texts(app, &ada, &pushed["conversation_id"]), [odd]);
+    }
+
+    fn a_status_holds_until_another_is_pushed(app) {
+        let (ada, _) = known(app, "ada@example.org");
+        let mut id = Value::Null;
+        for status in ["open", "pending", "solved", "closed"] {
+            let mut push = email_in("case-1", "ada@example.org");
+            push["conversation"]["status"] = json!(status);
+            id = app.push(&push).expect(201).json()["conversation_id"].clone();
+            push = email_in("case-1", "ada@example.org");
+            push["conversation"] = json!({ "external_id": "case-1", "subject": "Another subject" });
+            app.push(&push).expect(201);
+            let shown = reads(app, &ada, &path(&id, "")).expect(200).json();
+            assert_eq!((&shown["status"], &shown["subject"]), (&json!(status), &json!("Printer on fire")));
+        }
+        assert_eq!(messages(app, &ada, &id).len(), 8);
+    }
+
+    fn a_time_to_come_counts_as_now(app) {
+        let (ada, _) = known(app, "ada@example.org");
+        let mut push = email_in("case-1", "ada@example.org");
+        push["message"]["sent_at"] = json!("2999-01-01T00:00:00Z");
+        let id = app.push(&push).expect(201).json()["conversation_id"].clone();
+        let sent = messages(app, &ada, &id)[0]["sent_at"].as_str().unwrap().to_owned();
+        assert!(sent.as_str() < "2999", "{sent}");
+        let later = app.push(&email_in("case-2", "ada@example.org")).expect(201).json();
+        assert_eq!(app.conversations_of(&ada)[0]["id"], later["conversation_id"], "it does not stay on top");
+        push = email_in("case-1", "ada@example.org");
+        push["message"]["sent_at"] = json!("2020-01-02T03:04:05.123456+01:00");
+        app.push(&push).expect(201);
+        assert_eq!(messages(app, &ada, &id)[0]["sent_at"], "2020-01-02T02:04:05.123456Z", "oldest first, in UTC");
+        assert_eq!(app.conversations_of(&ada)[0]["id"], later["conversation_id"], "nor does an old one rise");
     }
 }
