@@ -362,9 +362,28 @@ pub async fn push_interaction(
 }
 
 impl InteractionBody {
+    /// What is one line wherever it is shown holds no control characters.
+    fn check_lines(&self, faults: &mut Faults) {
+        let mut check = |pointer: &str, text: Option<&String>| {
+            if text.is_some_and(|text| text.chars().any(char::is_control)) {
+                faults.add(pointer, "control_characters", "Leave out control characters.");
+            }
+        };
+        check("/source", Some(&self.source));
+        check("/external_id", Some(&self.external_id));
+        check("/conversation/external_id", self.conversation.external_id.as_ref());
+        check("/conversation/subject", self.conversation.subject.as_ref());
+        check("/agent/name", self.agent.as_ref().map(|agent| &agent.name));
+        for (index, file) in self.message.attachments.iter().enumerate() {
+            check(&format!("/message/attachments/{index}/name"), Some(&file.name));
+            check(&format!("/message/attachments/{index}/content_type"), file.content_type.as_ref());
+        }
+    }
+
     /// Reads every identity and bound of a push, or says all that is wrong with it.
     fn into_push(self) -> Result<Push> {
         let mut faults = Faults::default();
+        self.check_lines(&mut faults);
         let kind = self.channel.identity();
         let recipients = json!(self.recipients.iter().map(RecipientBody::label).collect::<Vec<_>>());
         let from = self.from.map(|from| from.party(kind, "/from", &mut faults));
@@ -390,16 +409,6 @@ impl InteractionBody {
         };
         if thread.is_none() {
             faults.add("/conversation", "id_or_external_id", "Name the conversation by either id or external_id.");
-        }
-        let texts = [
-            ("/source", Some(&self.source)),
-            ("/external_id", Some(&self.external_id)),
-            ("/conversation/subject", self.conversation.subject.as_ref()),
-        ];
-        for (pointer, text) in texts {
-            if text.is_some_and(|text| text.chars().any(char::is_control)) {
-                faults.add(pointer, "control_characters", "Leave out control characters.");
-            }
         }
         faults.into_result()?;
         Ok(Push {
