@@ -107,7 +107,7 @@ on_both! {
     fn what_is_no_push_is_refused_with_a_pointer(app) {
         let good = App::email_push("msg-1", "case-1", "ada@example.org");
         let many = json!(vec![json!({ "email": "a@x.example", "role": "cc" }); 101]);
-        let rows: [(&str, Value, &str); 23] = [
+        let rows: [(&str, Value, &str); 26] = [
             ("/source", json!(""), "/source"),
             ("/source", json!("x".repeat(65)), "/source"),
             ("/source", json!("a\nb"), "/source"),
@@ -128,6 +128,9 @@ on_both! {
             ("/message/sent_at", json!("1969-12-31T23:59:59Z"), "/message/sent_at"),
             ("/message/internal", json!("false"), "/message/internal"),
             ("/message/attachments", json!([{ "name": "" }]), "/message/attachments/0/name"),
+            ("/message/attachments", json!([{ "name": "a\nb.exe" }]), "/message/attachments/0/name"),
+            ("/conversation/external_id", json!("case\u{1b}[2J"), "/conversation/external_id"),
+            ("/agent", json!({ "name": "Grace\nand others" }), "/agent/name"),
             ("/message/colour", json!("red"), "/message/colour"),
             ("/authentication/dmarc", json!("maybe"), "/authentication/dmarc"),
             ("/from/name", json!("x".repeat(201)), "/from/name"),
