@@ -32,7 +32,7 @@ impl EmailAddress {
         if text.len() > 254 * 2 {
             return Err(NotAnAddress::TooLong);
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) || !text.nfkc().eq(text.chars()) {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_invisible(c)) || !text.nfkc().eq(text.chars()) {
             return Err(NotAnAddress::Forbidden);
         }
         let (local, domain) = text.rsplit_once('@').ok_or(NotAnAddress::Malformed)?;
@@ -67,6 +67,15 @@ impl EmailAddress {
     pub fn domain(&self) -> &str {
         self.canonical.get(self.at + 1..).unwrap_or_default()
     }
+}
+
+/// Format characters that nobody sees (Unicode's `Default_Ignorable_Code_Point` and its kin): with one of them an
+/// address looks like another's.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A dot-atom (RFC 5322, section 3.2.3) or its international form (RFC 6532).
