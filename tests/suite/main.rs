@@ -10,6 +10,7 @@ mod devices;
 mod forced;
 mod guessing;
 mod keys;
+mod log_secrets;
 mod logs;
 mod operations;
 mod passwords;
