@@ -1,5 +1,7 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
+mod addresses;
+mod admission;
 mod authorization;
 mod claim;
 mod clocks;
@@ -7,12 +9,17 @@ mod contract;
 mod conversation_lists;
 mod conversations;
 mod devices;
+mod enumeration;
 mod forced;
 mod guessing;
 mod keys;
 mod log_secrets;
 mod logs;
+mod mail;
+mod mail_limits;
+mod mailed_secrets;
 mod operations;
+mod password_resets;
 mod passwords;
 mod pre_hijack;
 mod profile;
