@@ -30,7 +30,8 @@ on_both! {
             "mi\u{212a}e@example.org", "ki\u{17f}s@example.org", "ki\u{df}@example.org", "mike@ex\u{ff41}mple.org",
             "mike\u{ff20}example.org",
             // seen by nobody: zero width, soft hyphen, right to left, variation
-            "mike\u{200b}@example.org", "mi\u{ad}ke@example.org", "\u{202e}mike@example.org", "mike\u{fe0f}@example.org",
+            "mike\u{200b}@example.org", "mi\u{ad}ke@example.org", "\u{202e}mike@example.org",
+            "mike\u{fe0f}@example.org",
             "mike\u{2060}@example.org", "mike\u{feff}@example.org", "mike\u{e0061}@example.org",
         ];
         for spelling in refused {
@@ -75,10 +76,13 @@ on_both! {
         let long = format!("{}@example.org", "a".repeat(65));
         let longer = format!("a@{}example.org", "abcdefgh.".repeat(28));
         let wrong = [
-            "\"v@x\r\nBcc: a\"@example.org", "v@example.org\r\nBcc: a@example.org", "<v@example.org>", "Ada <v@example.org>",
-            "v(comment)@example.org", "\"v\"@example.org", "@a.example:v@example.org", "v@example.org ", " v@example.org",
+            "\"v@x\r\nBcc: a\"@example.org", "v@example.org\r\nBcc: a@example.org", "<v@example.org>",
+            "Ada <v@example.org>",
+            "v(comment)@example.org", "\"v\"@example.org", "@a.example:v@example.org", "v@example.org ",
+            " v@example.org",
             "v@example.org\n", "v\t@example.org", "v\u{a0}@example.org", "v\u{7f}@example.org", "v\u{2028}@example.org",
-            ".v@example.org", "v.@example.org", "v..v@example.org", "v@@example.org", "v", "@", "", "v@", "@example.org",
+            ".v@example.org", "v.@example.org", "v..v@example.org", "v@@example.org", "v", "@", "", "v@",
+            "@example.org",
             &long, &longer,
         ];
         for spelling in wrong {
@@ -98,14 +102,19 @@ on_both! {
     fn ph_13_no_spelling_of_the_request_mails_another_mailbox(app) {
         app.emails_support("v@example.org");
         let bodies = [
-            r#"{"email": ["v@example.org", "a@example.org"]}"#, r#"{"email": {"0": "v@example.org", "1": "a@example.org"}}"#,
-            r#"{"email": "v@example.org", "email": "a@example.org"}"#, r#"{"email": "a@example.org", "email": "v@example.org"}"#,
-            r#"{"email": "v@example.org", "\u0065mail": "a@example.org"}"#, r#"{"email": "v@example.org", "Email": "a@example.org"}"#,
+            r#"{"email": ["v@example.org", "a@example.org"]}"#,
+            r#"{"email": {"0": "v@example.org", "1": "a@example.org"}}"#,
+            r#"{"email": "v@example.org", "email": "a@example.org"}"#,
+            r#"{"email": "a@example.org", "email": "v@example.org"}"#,
+            r#"{"email": "v@example.org", "\u0065mail": "a@example.org"}"#,
+            r#"{"email": "v@example.org", "Email": "a@example.org"}"#,
             r#"{"email": "v@example.org,a@example.org"}"#, r#"{"email": "v@example.org;a@example.org"}"#,
             r#"{"email": "v@example.org a@example.org"}"#, r#"{"email": "v@example.org\na@example.org"}"#,
             r#"{"email": "v@example.org\r\nCc: a@example.org"}"#, r#"{"email": "v@example.org%0aa@example.org"}"#,
-            r#"{"email": "v@example.org", "cc": "a@example.org"}"#, r#"{"email": "v@example.org", "to": ["a@example.org"]}"#,
-            r#"{"email": "v@example.org", "locale": "en\r\nBcc: a@example.org"}"#, r#"{"email": "v@example.org"} {"email": "a@example.org"}"#,
+            r#"{"email": "v@example.org", "cc": "a@example.org"}"#,
+            r#"{"email": "v@example.org", "to": ["a@example.org"]}"#,
+            r#"{"email": "v@example.org", "locale": "en\r\nBcc: a@example.org"}"#,
+            r#"{"email": "v@example.org"} {"email": "a@example.org"}"#,
             r#"[{"email": "v@example.org"}, {"email": "a@example.org"}]"#, r#"{"email": null}"#, r#""v@example.org""#,
         ];
         for body in bodies {

@@ -60,7 +60,8 @@ on_both! {
     }
 
     fn ph_19_one_proven_identity_takes_what_came_by_it_and_no_more(app) {
-        let author = json!({ "twitter": { "id": "12", "handle": "ada" }, "email": "ada@example.org", "name": "Ada T." });
+        let twitter = json!({ "id": "12", "handle": "ada" });
+        let author = json!({ "twitter": twitter, "email": "ada@example.org", "name": "Ada T." });
         let tweet = tweets(app, &author);
         let mailed = app.emails_support("ada@example.org");
         assert_eq!(mailed["account_id"], tweet["account_id"], "the desk named them together");

@@ -130,7 +130,8 @@ on_both! {
             app.wait_until_mail_is_carried();
         }
         app.smtp.script(Behaviour::Accept);
-        let refused = "SELECT count(*) AS n FROM outbox WHERE state = 'expired' AND attempts = 1 AND last_error LIKE '%550%'";
+        let refused = "SELECT count(*) AS n FROM outbox WHERE state = 'expired' AND attempts = 1 \
+                       AND last_error LIKE '%550%'";
         assert_eq!(app.count(refused), 2);
         assert_eq!(app.count("SELECT count(*) AS n FROM outbox WHERE last_error LIKE '%token%'"), 0);
         app.advance(MINUTE * 20);
@@ -146,7 +147,8 @@ on_both! {
             assert_eq!(answer.body, calm.body);
         }
         app.smtp.script(Behaviour::Accept);
-        let tried = "SELECT count(*) AS n FROM outbox WHERE state = 'done' OR (attempts = 1 AND last_error IS NOT NULL)";
+        let tried = "SELECT count(*) AS n FROM outbox \
+                     WHERE state = 'done' OR (attempts = 1 AND last_error IS NOT NULL)";
         wait_for_count(app, 6, tried);
         app.advance(SECOND * 5);
         for n in 0..6 {

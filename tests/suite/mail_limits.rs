@@ -20,7 +20,8 @@ on_both! {
             let ip = format!("203.0.113.{n}");
             let answer = asks_for_reset_from(app, &ip, spellings[n % spellings.len()]).expect(202);
             assert_eq!(answer.json(), json!({ "status": "accepted" }));
-            app.client.post("/v1/sign-ups").header("x-forwarded-for", &ip).json(&json!({ "email": "v@example.org" })).send().expect(202);
+            let sign_up = app.client.post("/v1/sign-ups").header("x-forwarded-for", &ip);
+            sign_up.json(&json!({ "email": "v@example.org" })).send().expect(202);
             // a mail that a newer one overtakes is not sent: let none overtake another
             app.wait_until_mail_is_carried();
         }

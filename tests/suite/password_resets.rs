@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use doorstep_core::db::Origin;
 use doorstep_core::email::EmailAddress;
 use doorstep_core::mailed_secret::invite_admin;
-use doorstep_core::db::Origin;
 use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD, SecretMail};
 use doorstep_tests::{App, on_both};
 use serde_json::json;

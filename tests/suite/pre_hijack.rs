@@ -76,7 +76,8 @@ on_both! {
         let mailed = app.emails_support("v@example.org");
         app.sql(
             "INSERT INTO proofs (id, identity_id, account_id, method, challenge_id, proven_at)
-             SELECT i.id, i.id, i.account_id, 'provider', NULL, i.observed_at FROM identities i WHERE i.kind = 'twitter'",
+             SELECT i.id, i.id, i.account_id, 'provider', NULL, i.observed_at
+             FROM identities i WHERE i.kind = 'twitter'",
         );
         let mail = resets(app, "v@example.org");
         let answer = app.confirms_reset(&json!({ "token": mail.token, "password": PASSWORD })).expect(200);
@@ -85,7 +86,8 @@ on_both! {
         let seen: Vec<_> = app.conversations_of(&v).iter().map(|c| c["id"].clone()).collect();
         assert_eq!(seen, [mailed["conversation_id"].clone()]);
         assert_ne!(tweet["account_id"], v.account["id"]);
-        let state = "SELECT a.state AS t FROM accounts a JOIN identities i ON i.account_id = a.id WHERE i.kind = 'twitter'";
+        let state = "SELECT a.state AS t FROM accounts a JOIN identities i ON i.account_id = a.id \
+                     WHERE i.kind = 'twitter'";
         assert_eq!(text(app, state), "unclaimed");
     }
 
