@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use doorstep_core::chance::Chance;
 use doorstep_core::db::Location;
 use doorstep_core::hashing::HashCost;
 use doorstep_core::keyring::MasterSecret;
@@ -257,11 +256,11 @@ impl Config {
         }
     }
 
-    /// The configured secret, or the one kept in the data directory, which is made where there is none yet.
-    pub fn secret(&self, chance: &Chance) -> Result<MasterSecret, String> {
+    /// The configured secret, or the one kept in the data directory, where there is one.
+    pub fn secret(&self) -> Result<Option<MasterSecret>, String> {
         match &self.server.secret {
-            Some(secret) => MasterSecret::parse(secret),
-            None => secret_file::read_or_make(&self.data.dir, chance),
+            Some(secret) => MasterSecret::parse(secret).map(Some),
+            None => secret_file::find(&self.data.dir),
         }
     }
 

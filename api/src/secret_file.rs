@@ -1,6 +1,6 @@
 //! The secret of an installation that configures none: a file in the data directory, made once.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -11,34 +11,53 @@ use zeroize::Zeroizing;
 
 const NAME: &str = "secret.key";
 
-/// Reads the secret, or makes one where there is no file yet. A file that others can read is refused.
-pub fn read_or_make(data_dir: &Path, chance: &Chance) -> Result<MasterSecret, String> {
-    make_private_dir(data_dir)?;
+/// Reads the secret, where there is a file. One that others can read is refused.
+pub fn find(data_dir: &Path) -> Result<Option<MasterSecret>, String> {
     let path = data_dir.join(NAME);
-    let fresh = MasterSecret::generate(chance);
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-        file.write_all(fresh.as_bytes())?;
-        file.sync_all()
-    });
-    match made {
-        Ok(()) => MasterSecret::parse(&fresh),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path),
-        Err(error) => Err(format!("cannot make {}: {error}", path.display())),
-    }
-}
-
-fn read(path: &Path) -> Result<MasterSecret, String> {
     let shown = path.display();
-    let mode = fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?.permissions().mode();
+    let mode = match fs::metadata(&path) {
+        Ok(metadata) => metadata.permissions().mode(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot read {shown}: {error}")),
+    };
     if mode & 0o077 != 0 {
         return Err(format!("{shown} can be read by others (mode {:o}): run chmod 600 {shown}", mode & 0o777));
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?);
-    MasterSecret::parse(&text).map_err(|why| {
-        format!(
-            "{shown} holds no secret: {why}. Bring the file back from a backup; without it nothing sealed can be read"
-        )
+    let text = Zeroizing::new(fs::read_to_string(&path).map_err(|error| format!("cannot read {shown}: {error}"))?);
+    MasterSecret::parse(&text).map(Some).map_err(|why| {
+        format!("{shown} holds no secret: {why}. Bring the file back from a backup; without it nothing sealed can be read")
     })
+}
+
+/// Makes a secret for a database that has none yet. It is there as a whole or not at all, and of several who make
+/// one at once all get the same.
+pub fn make(data_dir: &Path, chance: &Chance) -> Result<MasterSecret, String> {
+    make_private_dir(data_dir)?;
+    let path = data_dir.join(NAME);
+    let draft = data_dir.join(format!("{NAME}.{}", std::process::id()));
+    let made = write(&draft, &MasterSecret::generate(chance)).and_then(|()| match fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(data_dir)?.sync_all(),
+    });
+    let tidied = fs::remove_file(&draft);
+    made.and(tidied).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    find(data_dir)?.ok_or_else(|| format!("{} went away", path.display()))
+}
+
+fn write(path: &Path, secret: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(secret.as_bytes())?;
+    file.sync_all()
+}
+
+/// What to do where the secret of a database is gone; a new one would open nothing of what is sealed.
+#[must_use]
+pub fn missing(data_dir: &Path) -> String {
+    format!(
+        "this database was set up with a secret, and {} is not there: bring the file back from a backup, or set \
+         server.secret (DOORSTEP_SERVER_SECRET) to that secret",
+        data_dir.join(NAME).display()
+    )
 }
 
 /// Makes a directory that only its owner can look into; leaves one that is there as it is.
@@ -58,18 +77,20 @@ mod tests {
     fn ft_28_a_secret_is_made_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        read_or_make(&data, &Chance::System).unwrap();
+        assert!(find(&data).unwrap().is_none());
+        make(&data, &Chance::System).unwrap();
         let path = data.join(NAME);
         let first = fs::read_to_string(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        read_or_make(&data, &Chance::System).unwrap();
+        make(&data, &Chance::System).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), first);
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = read_or_make(&data, &Chance::System).err().unwrap();
+        let error = find(&data).err().unwrap();
         assert!(error.contains("chmod 600"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(read_or_make(&data, &Chance::System).err().unwrap().contains("backup"));
+        assert!(find(&data).err().unwrap().contains("backup"));
     }
 }

@@ -16,7 +16,7 @@ use doorstep_core::clock::Clock;
 use doorstep_core::db::{self, Location, Store, StoreOptions};
 use doorstep_core::hashing::{HashCost, Hasher};
 use doorstep_core::house;
-use doorstep_core::keyring::Keyring;
+use doorstep_core::keyring::{Keyring, MasterSecret};
 use utoipa_actix_web::AppExt;
 
 use crate::background::{self, Stop};
@@ -59,17 +59,28 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens)
         secret_file::make_private_dir(&config.data.dir)?;
     }
     let chance = Chance::System;
-    let keyring = config.secret(&chance).and_then(|secret| Keyring::new(&secret).map_err(|error| error.to_string()))?;
+    // a secret that cannot be used is said before anything is touched
+    let found = config.secret()?;
     let migrated = db::migrate(&location).map_err(|error| error.to_string())?;
     if !migrated.applied.is_empty() {
         tracing::info!(version = migrated.version, applied = migrated.applied.len(), "database migrated");
     }
-    let options =
-        StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
+    let secret = found.map_or_else(|| secret_for(config, &location, &chance), Ok)?;
+    let keyring = Keyring::new(&secret).map_err(|error| error.to_string())?;
+    let options = StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
     let store = Store::open(options).map_err(|error| error.to_string())?;
     let keys = house::settle_in(&store).map_err(|error| explain(&error.to_string()))?;
     let tokens = AccessTokens::new(config.public_url(), config.audience(), keys, chance);
     Ok((store, tokens))
+}
+
+/// A secret where none is configured or kept: a new one, for a new database only.
+fn secret_for(config: &Config, location: &Location, chance: &Chance) -> Result<MasterSecret, String> {
+    if !db::instance::exists(location).map_err(|error| error.to_string())? {
+        return secret_file::make(&config.data.dir, chance);
+    }
+    // another process may have set it up since we looked, and it kept the secret first
+    config.secret()?.ok_or_else(|| secret_file::missing(&config.data.dir))
 }
 
 /// What an operator can do about a database that cannot be opened.
