@@ -75,6 +75,16 @@ pub fn run(db: Db, story: fn(&mut App)) {
 impl App {
     /// Starts one; none where there is no PostgreSQL to start it on (which was said, and fails in CI).
     pub fn start(db: Db, setup: Setup) -> Option<Self> {
+        let database = match db {
+            Db::Sqlite => None,
+            Db::Postgres => Some(postgres::server()?.create_database(Some(migrated_template()))),
+        };
+        Some(Self::start_on(database, setup))
+    }
+
+    /// Starts one on a database of PostgreSQL, or on SQLite.
+    pub fn start_on(database: Option<Database>, setup: Setup) -> Self {
+        let db = if database.is_some() { Db::Postgres } else { Db::Sqlite };
         let dir = tempfile::tempdir().unwrap();
         let smtp = SmtpServer::start();
         let Setup { clock, hash_cost, mut config } = setup;
@@ -82,15 +92,11 @@ impl App {
         if config.mail.smtp_url.is_none() {
             config.mail.smtp_url = Some(smtp.url());
         }
-        let database = match db {
-            Db::Sqlite => None,
-            Db::Postgres => Some(postgres::server()?.create_database(Some(migrated_template()))),
-        };
         config.database.url = database.as_ref().map(|database| database.url().to_owned());
         let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false };
         let server = Server::start(&config, &options).unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
-        Some(Self { server: Some(server), client, clock, smtp, db, config, hash_cost, _dir: dir, database })
+        Self { server: Some(server), client, clock, smtp, db, config, hash_cost, _dir: dir, database }
     }
 
     /// Another process's view: a second server on the same database.

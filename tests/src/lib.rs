@@ -5,6 +5,7 @@ pub mod http;
 pub mod invariants;
 pub mod people;
 pub mod postgres;
+pub mod process;
 pub mod smtp;
 
 pub use app::{App, Db, Setup, run};
