@@ -225,7 +225,7 @@ impl Config {
             None => {}
         }
         for origin in &self.server.cors_origins {
-            check_url("server.cors_origins", origin)?;
+            check_origin(origin)?;
         }
         for (key, link) in
             [("sign_up", &self.links.sign_up), ("reset", &self.links.reset), ("admin", &self.links.admin)]
@@ -245,6 +245,11 @@ impl Config {
         }
         if !(1..=200).contains(&self.database.connections) {
             return Err(format!("database.connections = {}: use 1 to 200", self.database.connections));
+        }
+        for (key, count) in [("server.workers", self.server.workers), ("hashing.threads", self.hashing.threads)] {
+            if count == Some(0) {
+                return Err(format!("{key} = 0: use 1 or more, or leave it out for as many as there are cores"));
+            }
         }
         crate::telemetry::check_level(&self.log.level)
     }
@@ -322,6 +327,15 @@ fn check_url(key: &str, url: &str) -> Result<(), String> {
     if good { Ok(()) } else { Err(format!("{key} = {url:?}: expected something like https://help.shop.example")) }
 }
 
+/// Browsers send an origin without a path; one with a path would never be met.
+fn check_origin(origin: &str) -> Result<(), String> {
+    check_url("server.cors_origins", origin)?;
+    if origin.matches('/').count() == 2 {
+        return Ok(());
+    }
+    Err(format!("server.cors_origins = {origin:?}: expected no path, such as https://help.shop.example"))
+}
+
 fn check_link(key: &str, link: &str) -> Result<(), String> {
     let good = link.split_once('#').is_some_and(|(page, fragment)| {
         page.starts_with("http") && !page.contains("{token}") && fragment.contains("{token}")
@@ -373,8 +387,7 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
-        type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-        let wrong: [Wrong<'_>; 10] = [
+        let wrong: [(&str, &[(&str, &str)], &[&str]); 14] = [
             ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
             ("[servr]", &[], &["servr"]),
             ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),
@@ -384,6 +397,10 @@ mod tests {
             ("[links]\nreset = \"https://a.example/reset?token={token}\"", &[], &["links.reset", "#token={token}"]),
             ("[server]\nsecret = \"short\"", &[], &["server.secret", "32", "openssl rand"]),
             ("[hashing]\nmemory_kib = 64", &[], &["hashing.memory_kib = 64", "19456"]),
+            ("[server]\nworkers = 0", &[], &["server.workers = 0", "1 or more"]),
+            ("[hashing]\nthreads = 0", &[], &["hashing.threads = 0", "1 or more"]),
+            ("[log]\nlevel = \"loud\"", &[], &["log.level", "loud", "info"]),
+            ("[server]\ncors_origins = [\"https://a.example/\"]", &[], &["server.cors_origins", "a.example/", "no path"]),
             ("[server]\npublic_url = \"help.example\"", &[], &["server.public_url", "help.example", "https://"]),
         ];
         for (text, environment, words) in wrong {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -11,9 +11,14 @@ use crate::config::{Log, LogFormat};
 
 /// Says what is wrong with a level, if anything is.
 pub fn check_level(level: &str) -> Result<(), String> {
-    Targets::from_str(level)
-        .map(drop)
-        .map_err(|error| format!("log.level = {level:?}: {error}; use error, warn, info, debug or trace"))
+    // a word that is no level would be taken for the name of a target, and nothing else be logged
+    let stray = level.split(',').find(|part| !part.contains('=') && LevelFilter::from_str(part.trim()).is_err());
+    let wrong = match (stray, Targets::from_str(level)) {
+        (Some(word), _) => format!("{word:?} is no level"),
+        (None, Err(error)) => error.to_string(),
+        (None, Ok(_)) => return Ok(()),
+    };
+    Err(format!("log.level = {level:?}: {wrong}; use error, warn, info, debug or trace"))
 }
 
 /// Starts logging. A second call in one process does nothing.

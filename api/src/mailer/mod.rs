@@ -71,7 +71,8 @@ impl Mailer {
         })?;
         Ok(Self {
             renderer: Renderer::new(options)?,
-            transport: Transport::from_config(config.mail.smtp_url.as_deref(), &config.mail_dir())?,
+            transport: Transport::from_config(config.mail.smtp_url.as_deref(), &config.mail_dir())
+                .map_err(|why| format!("mail.smtp_url is refused: {why}"))?,
             from,
             shows_secrets: config.mail.smtp_url.is_none(),
             in_flight: InFlight::default(),

@@ -198,7 +198,7 @@ fn innermost(error: &minijinja::Error) -> &minijinja::Error {
 fn check_options(options: &RenderOptions) -> Result<(), String> {
     let name = &options.site_name;
     if name.trim().is_empty() || name.chars().any(char::is_control) {
-        return Err("the site's name must not be empty or contain control characters".to_owned());
+        return Err("site.name must not be empty or contain control characters".to_owned());
     }
     let links = [("sign-up", &options.sign_up_link), ("reset", &options.reset_link), ("admin", &options.admin_link)];
     for (which, link) in links {
