@@ -31,15 +31,17 @@ fn check_config_says_that_all_is_well_and_touches_nothing() {
 
 #[test]
 fn check_config_names_the_key_the_value_and_the_cure() {
-    let bad_files: [(&str, &[&str]); 9] = [
+    let bad_files: [(&str, &[&str]); 11] = [
         ("[server]\nlissten = \"127.0.0.1:1\"", &["lissten", "listen", "doorstep.toml"]),
         ("[servr]\n", &["servr", "server", "doorstep.toml"]),
-        ("[server]\nworkers = \"many\"", &["workers", "many", "doorstep.toml"]),
+        ("[hashing]\npasses = \"many\"", &["hashing.passes", "many", "doorstep.toml"]),
         ("[server\n", &["line 1", "doorstep.toml"]),
         ("[database]\nurl = \"mysql://x\"", &["database.url", "postgres://"]),
         ("[database]\nconnections = 0", &["database.connections = 0", "1 to 200"]),
         ("[mail]\nfrom = \"nobody\"", &["mail.from", "nobody", "help@shop.example"]),
-        ("[log]\nlevel = \"loud=very\"", &["log.level", "loud=very", "info"]),
+        ("[log]\nlevel = \"loud\"", &["log.level", "loud", "info"]),
+        ("[hashing]\nthreads = 0", &["hashing.threads = 0", "1 or more"]),
+        ("[site]\nname = \"\"", &["site.name"]),
         ("[links]\nreset = \"https://a.example/r?t={token}\"", &["links.reset", "?t={token}", "#token={token}"]),
     ];
     let home = on_sqlite();
@@ -165,7 +167,7 @@ fn a_new_api_key_works_where_a_server_runs(db: Db) {
     let push = App::email_push("msg-1", "case-1", "ada@example.org");
     server.client.post("/v1/interactions").bearer(&key).json(&push).send().expect(201);
     let read = server.client.get("/v1/conversations").bearer(&key).send().expect(403);
-    assert_eq!(read.code(), "scope_missing");
+    assert_eq!(read.code(), "insufficient_scope");
 }
 
 #[test]
@@ -222,7 +224,7 @@ fn with_no_configuration_it_says_what_to_do_next_and_that_can_be_pasted() {
     let server = home.serve();
     let said = server.says("Then let Ada ask for a password");
     let said = [said, server.says("/v1/password-resets -H")].concat();
-    for words in ["API ", "/docs", "data/doorstep.db", "data/mail", "shown once", "dsk_", "code "] {
+    for words in ["API ", "/docs", "data/doorstep.db", "data/mail", "shown this once", "dsk_", "code "] {
         assert!(said.contains(words), "it should say {words}: {said}");
     }
     let paste = |path: &str| {

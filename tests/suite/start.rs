@@ -123,11 +123,11 @@ fn ft_32_a_turkish_machine_far_from_greenwich_knows_the_same_addresses_and_times
     let push = App::email_push("msg-1", "case-1", "MIKE.INCI@EXAMPLE.ORG");
     server.client.post("/v1/interactions").bearer(&key).json(&push).send().expect(201);
     assert_eq!(home.count("SELECT count(*) AS n FROM identities WHERE subject = 'mike.inci@example.org'"), 1);
-    // PH-14: what lower-cases to it in Turkish only is another address
-    for address in ["mıke.ıncı@example.org", "Mike.Inci@Example.ORG"] {
-        server.client.post("/v1/password-resets").json(&json!({ "email": address })).send().expect(202);
-    }
-    server.logs("mail written to a file", 2);
+    // PH-14: what only a Turkish machine would lower-case to it is no address at all
+    let ask = |email: &str| server.client.post("/v1/password-resets").json(&json!({ "email": email })).send();
+    ask("mıke.ıncı@example.org").expect(422);
+    ask("Mike.Inci@Example.ORG").expect(202);
+    server.logs("mail written to a file", 1);
     assert_eq!(home.mail_to("mike.inci@example.org").len(), 1);
     let confirm = json!({ "token": home.token_mailed_to("mike.inci@example.org"), "password": PASSWORD });
     let claimed = server.client.post("/v1/password-resets/confirm").json(&confirm).send().expect(200).json();
