@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::dialect::Spelled;
 use super::schema::challenges;
 use super::types::Json;
 use super::work::Work;
@@ -10,6 +11,9 @@ use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ChallengeId};
+
+/// Live, as the indexes over live challenges want it said.
+const LIVE: Spelled = Spelled(ChallengeState::Live.as_str());
 
 type Columns = (
     challenges::id,
@@ -124,7 +128,7 @@ pub fn get(work: &mut Work<'_>, id: ChallengeId) -> Result<Challenge> {
 /// The live challenges of an address, the youngest first.
 pub fn list_live(work: &mut Work<'_>, address: &EmailAddress) -> Result<Vec<Challenge>> {
     let rows = challenges::table
-        .filter(challenges::address.eq(address.as_str()).and(challenges::state.eq(ChallengeState::Live)))
+        .filter(challenges::address.eq(address.as_str()).and(challenges::state.eq(LIVE)))
         .order(challenges::id.desc())
         .select(COLUMNS)
         .load::<Row>(work.conn)?;
@@ -141,8 +145,10 @@ pub fn count_try(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
 /// Spends a live challenge; `false` where somebody was faster or it is too old.
 pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
     let now = work.now();
-    let live =
-        challenges::id.eq(id).and(challenges::state.eq(ChallengeState::Live)).and(challenges::expires_at.gt(now));
+    let live = challenges::id
+        .eq(id)
+        .and(challenges::state.eq(LIVE))
+        .and(challenges::expires_at.gt(now));
     let spent = diesel::update(challenges::table.filter(live))
         .set((challenges::state.eq(ChallengeState::Spent), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
@@ -153,7 +159,7 @@ pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
 pub fn void_all(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Result<()> {
     let now = work.now();
     let theirs = challenges::account_id.eq(account).assume_not_null().or(challenges::address.eq(address.as_str()));
-    diesel::update(challenges::table.filter(challenges::state.eq(ChallengeState::Live).and(theirs)))
+    diesel::update(challenges::table.filter(challenges::state.eq(LIVE).and(theirs)))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
@@ -166,7 +172,7 @@ pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
     let older = challenges::address
         .eq(newer.address.as_str())
         .and(challenges::purpose.eq(newer.purpose))
-        .and(challenges::state.eq(ChallengeState::Live))
+        .and(challenges::state.eq(LIVE))
         .and(challenges::id.lt(than));
     diesel::update(challenges::table.filter(older))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))

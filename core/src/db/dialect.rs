@@ -103,13 +103,40 @@ impl<T: QueryFragment<Sqlite>> QueryFragment<Sqlite> for SkipLocked<T> {
     }
 }
 
-/// Id, sealed mail, attempts so far, and until when it is of use.
-pub(super) type DueMail = (OutboxId, Vec<u8>, i64, Timestamp);
+/// A word that stands in the statement itself. An index over the rows of one state (`WHERE state = 'live'`) serves
+/// only a statement that says so: what is bound, the planner does not know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spelled(pub &'static str);
+
+impl Expression for Spelled {
+    type SqlType = Text;
+}
+
+impl<DB: Backend> QueryFragment<DB> for Spelled {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        for piece in ["'", self.0, "'"] {
+            out.push_sql(piece);
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Spelled {
+    type QueryId = ();
+    // the word is no part of the type
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<QS> diesel::expression::AppearsOnTable<QS> for Spelled {}
+impl<QS> SelectableExpression<QS> for Spelled {}
+impl<GB> diesel::expression::ValidGrouping<GB> for Spelled {
+    type IsAggregate = diesel::expression::is_aggregate::Never;
+}
 
 /// The waiting mail that has been due longest.
 pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<DueMail>> {
     let due = outbox::table
-        .filter(outbox::state.eq("waiting").and(outbox::kind.eq("mail")))
+        .filter(outbox::state.eq(Spelled("waiting")).and(outbox::kind.eq("mail")))
         .filter(outbox::due_at.le(now).and(outbox::sealed_payload.is_not_null()))
         .order(outbox::due_at)
         .select((outbox::id, outbox::sealed_payload.assume_not_null(), outbox::attempts, outbox::expires_at))

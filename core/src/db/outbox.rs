@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::dialect::due_mail;
+use super::dialect::{Spelled, due_mail};
 use super::schema::{challenges, outbox};
 use super::types::words;
 use super::work::Work;
@@ -26,6 +26,9 @@ words! {
         Expired = "expired",
     }
 }
+
+/// Waiting, as the index over what waits wants it said.
+const WAITING: Spelled = Spelled(State::Waiting.as_str());
 
 pub struct NewEntry {
     pub kind: Kind,
@@ -115,8 +118,8 @@ pub fn postpone(work: &mut Work<'_>, id: OutboxId, due: Timestamp, why: &str) ->
 pub fn expire(work: &mut Work<'_>, kind: Kind) -> Result<()> {
     let now = work.now();
     let over = outbox::state
-        .eq(State::Waiting)
-        .and(outbox::kind.eq(kind))
+        .eq(WAITING)
+        .and(outbox::kind.eq(Kind::Mail))
         .and(outbox::due_at.le(now))
         .and(outbox::expires_at.le(now));
     diesel::update(outbox::table.filter(over))
@@ -132,7 +135,7 @@ pub fn expire(work: &mut Work<'_>, kind: Kind) -> Result<()> {
 /// When the next mail is due, if there is any.
 pub fn next_due(work: &mut Work<'_>) -> Result<Option<Timestamp>> {
     let due = outbox::table
-        .filter(outbox::state.eq(State::Waiting).and(outbox::kind.eq(Kind::Mail)))
+        .filter(outbox::state.eq(WAITING).and(outbox::kind.eq(Kind::Mail)))
         .order(outbox::due_at)
         .select(outbox::due_at)
         .limit(1)

@@ -1,0 +1,238 @@
+//! Query plans: what the stories really ask the databases for is found by an index, never by reading a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection as _, set_default_instrumentation};
+use diesel::sql_types::Text;
+use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
+use doorstep_core::api_key::Scope;
+use doorstep_core::db::Conn;
+use doorstep_core::{house, outbox};
+use doorstep_tests::people::PASSWORD;
+use doorstep_tests::{App, Db, Setup};
+use serde_json::json;
+
+/// Every statement of every connection made since, by the database's URL.
+static HEARD: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+
+/// Tables of a handful of rows that are read as a whole.
+const SMALL: [&str; 4] = ["settings", "instance", "signing_keys", "api_keys"];
+
+/// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
+/// `SQLite`, and the column that its index begins with.
+const HOT: [(&str, &str); 13] = [
+    ("FROM (`sessions` INNER JOIN `accounts`", "id"),
+    ("`identities`.`kind` = ?", "kind"),
+    ("UPDATE sessions SET counter", "id"),
+    ("(`conversations`.`account_id` = ?) AND (`conversations`.`shown_at` IS NOT NULL)", "account_id"),
+    ("FROM `messages` WHERE (`messages`.`conversation_id` = ?)", "conversation_id"),
+    ("GROUP BY `messages`.`conversation_id`", "conversation_id"),
+    ("`conversations`.`updated_at` >= ?", "updated_at"),
+    ("`outbox`.`due_at` <= ?", "kind"),
+    ("`challenges`.`address` = ?", "address"),
+    ("`challenges`.`token_hash` = ?", "token_hash"),
+    ("`throttles`.`key` = ?", "key"),
+    ("`interactions`.`source` = ?", "source"),
+    ("`conversations`.`source` = ?", "source"),
+];
+
+/// Writes down what one connection is asked.
+struct Listener(String);
+
+impl Instrumentation for Listener {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.0),
+            InstrumentationEvent::StartQuery { query, .. } => {
+                let query = query.to_string();
+                let statement = query.split(" -- binds").next().unwrap_or_default().trim().to_owned();
+                let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.entry(self.0.clone()).or_default().insert(statement);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A story that takes every road there is, so that all queries are heard.
+fn story(app: &App) {
+    let key = app.api_key(&[Scope::InteractionsWrite, Scope::ConversationsRead, Scope::ConversationsWrite]);
+    let pushed = app.emails_support("ada@example.org");
+    app.emails_support("ada@example.org");
+    app.claims("ada@example.org");
+    app.claims("ada@example.org");
+    app.signs_up("grace@example.org");
+    app.asks_to_sign_up("new@example.org").expect(202);
+    let code = app.secret_mailed_to("new@example.org").code;
+    let wrong = json!({ "email": "new@example.org", "code": "AAAA-AAAA", "password": PASSWORD });
+    app.confirms_sign_up(&wrong).expect(404);
+    app.confirms_sign_up(&json!({ "email": "new@example.org", "code": code, "password": PASSWORD })).expect(201);
+    let ada = app.signs_in("ada@example.org");
+    app.tries_to_sign_in("ada@example.org", "not the password of Ada").expect(401);
+    app.refreshes(&ada.refresh_token).expect(200);
+    app.me(&ada.access_token).expect(200);
+    let get = |path: &str, bearer: &str| app.client.get(path).bearer(bearer).send().expect(200).json();
+    for filter in ["", "&status=open", "&channel=email", "&text=fire", "&unread=true"] {
+        get(&format!("/v1/me/conversations?limit=1{filter}"), &ada.access_token);
+    }
+    let next = get("/v1/me/conversations?limit=1", &ada.access_token)["next_cursor"].clone();
+    get(&format!("/v1/me/conversations?limit=1&cursor={}", next.as_str().unwrap()), &ada.access_token);
+    let id = pushed["conversation_id"].as_str().unwrap();
+    get(&format!("/v1/me/conversations/{id}"), &ada.access_token);
+    get(&format!("/v1/me/conversations/{id}/messages"), &ada.access_token);
+    let say = json!({ "body_text": "It is out." });
+    app.client.post(&format!("/v1/me/conversations/{id}/messages")).bearer(&ada.access_token).json(&say).send().expect(201);
+    get("/v1/conversations", &key);
+    get("/v1/conversations?updated_since=2026-01-02T03:04:05Z", &key);
+    get(&format!("/v1/conversations/{id}/messages"), &key);
+    let signed_out = app.client.delete("/v1/sessions/current").bearer(&ada.access_token).send();
+    assert_eq!(signed_out.status, 204);
+    app.refreshes(&ada.refresh_token).expect(401);
+    app.wait_until_mail_is_carried();
+    house::tidy(app.store()).unwrap();
+    app.store().read(&doorstep_core::db::Origin::default(), outbox::is_mail_due).unwrap();
+}
+
+/// All statements of the story that look for rows.
+fn heard_from(db: Db) -> Option<(App, Vec<String>)> {
+    set_default_instrumentation(|| Some(Box::new(Listener(String::new())))).unwrap();
+    let app = App::start(db, Setup::default())?;
+    story(&app);
+    let here = match app.config.database.url.as_deref() {
+        Some(url) => url.to_owned(),
+        None => app.sqlite_path().display().to_string(),
+    };
+    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    let ours = heard.iter().filter(|(url, _)| url.starts_with(&here)).flat_map(|(_, statements)| statements);
+    let looks = ["SELECT", "UPDATE", "DELETE"];
+    let statements = ours.filter(|sql| looks.iter().any(|verb| sql.starts_with(verb))).cloned().collect();
+    Some((app, statements))
+}
+
+#[derive(QueryableByName)]
+struct SqliteStep {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+#[derive(QueryableByName)]
+struct PostgresStep {
+    #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+    line: String,
+}
+
+fn is_small(table: &str) -> bool {
+    SMALL.contains(&table)
+}
+
+/// The steps of a plan that read a whole table.
+fn sqlite_scans(conn: &mut Conn, sql: &str) -> (String, Vec<String>) {
+    let steps: Vec<_> = sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load::<SqliteStep>(conn).unwrap();
+    let details: Vec<String> = steps.into_iter().map(|step| step.detail).collect();
+    let scans = details.iter().filter(|step| {
+        let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+        table.is_some_and(|table| !is_small(table) && table != "CONSTANT") && !step.contains("USING INDEX")
+    });
+    (details.join("; "), scans.cloned().collect())
+}
+
+fn postgres_scans(conn: &mut Conn, sql: &str) -> (String, Vec<String>) {
+    let binds = (1..20).take_while(|n| sql.contains(&format!("${n}"))).count();
+    let nulls = if binds == 0 { String::new() } else { format!("({})", vec!["NULL"; binds].join(", ")) };
+    conn.batch_execute(&format!("PREPARE asked AS {sql}")).unwrap();
+    let steps: Vec<_> = sql_query(format!("EXPLAIN EXECUTE asked{nulls}")).load::<PostgresStep>(conn).unwrap();
+    conn.batch_execute("DEALLOCATE asked").unwrap();
+    let lines: Vec<String> = steps.into_iter().map(|step| step.line).collect();
+    let scans = lines.iter().filter(|line| {
+        let table = line.split_once("Seq Scan on ").and_then(|(_, rest)| rest.split(' ').next());
+        table.is_some_and(|table| !is_small(table))
+    });
+    (lines.join("\n"), scans.cloned().collect())
+}
+
+/// Around the API: rows by the thousand, so that reading a whole table is never the quickest way.
+fn no_short_cuts(conn: &mut Conn) {
+    if matches!(conn, Conn::Pg(_)) {
+        let settings = "SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off; \
+                        SET plan_cache_mode = force_generic_plan";
+        conn.batch_execute(settings).unwrap();
+    }
+}
+
+fn no_query_reads_a_whole_table(db: Db) {
+    let Some((app, statements)) = heard_from(db) else { return };
+    let mut conn = app.connection();
+    no_short_cuts(&mut conn);
+    let mut slow = String::new();
+    for sql in &statements {
+        let (plan, scans) = if db == Db::Sqlite { sqlite_scans(&mut conn, sql) } else { postgres_scans(&mut conn, sql) };
+        if !scans.is_empty() {
+            writeln!(slow, "{sql}\n  {plan}\n").unwrap();
+        }
+    }
+    assert!(slow.is_empty(), "{slow}");
+}
+
+#[test]
+fn no_query_reads_a_whole_table_on_sqlite() {
+    no_query_reads_a_whole_table(Db::Sqlite);
+}
+
+#[test]
+fn no_query_reads_a_whole_table_on_postgres() {
+    no_query_reads_a_whole_table(Db::Postgres);
+}
+
+fn hot_queries_find_their_rows_by_the_first_column_of_an_index(db: Db) {
+    let Some((app, statements)) = heard_from(db) else { return };
+    let mut conn = app.connection();
+    no_short_cuts(&mut conn);
+    for (piece, column) in HOT {
+        let piece = if db == Db::Sqlite { piece.to_owned() } else { in_postgres(piece) };
+        let asked: Vec<&String> = statements.iter().filter(|sql| with_any_bind(sql).contains(&piece)).collect();
+        assert!(!asked.is_empty(), "the story never asks {piece}, but:\n{}", statements.join("\n"));
+        for sql in asked {
+            let (plan, by_index) = match db {
+                Db::Sqlite => {
+                    let plan = sqlite_scans(&mut conn, sql).0;
+                    let by_index = plan.split("; ").any(|step| step.starts_with("SEARCH") && step.contains(&format!("({column}")));
+                    (plan, by_index)
+                }
+                Db::Postgres => {
+                    let plan = postgres_scans(&mut conn, sql).0;
+                    let by_index = plan.lines().any(|line| line.contains("Index Cond:") && line.contains(&format!("({column} ")));
+                    (plan, by_index)
+                }
+            };
+            assert!(by_index, "no index on {column} finds\n{sql}\n{plan}");
+        }
+    }
+}
+
+/// The same piece as `PostgreSQL` is told it.
+fn in_postgres(piece: &str) -> String {
+    piece.replace('`', "\"")
+}
+
+/// A statement with each of its numbered binds as `?`.
+fn with_any_bind(sql: &str) -> String {
+    let mut out = String::new();
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.extend([before, "?"]);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out + rest
+}
+
+#[test]
+fn hot_queries_find_their_rows_by_the_first_column_of_an_index_on_sqlite() {
+    hot_queries_find_their_rows_by_the_first_column_of_an_index(Db::Sqlite);
+}
+
+#[test]
+fn hot_queries_find_their_rows_by_the_first_column_of_an_index_on_postgres() {
+    hot_queries_find_their_rows_by_the_first_column_of_an_index(Db::Postgres);
+}
