@@ -23,9 +23,9 @@ const DOORSTEP: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
 const ROUNDS_ON_SQLITE: usize = 50;
 const ROUNDS_ON_POSTGRES: usize = 10;
 /// People who claim their account in each round.
-const CLAIMS: usize = 2;
+const CLAIMS: usize = 1;
 /// In each round the server is killed after at most so many answered refreshes.
-const REFRESHES: u64 = 60;
+const REFRESHES: u64 = 40;
 
 /// An installation whose callers are told apart, and the one who goes on refreshing through all of it.
 struct Trial {

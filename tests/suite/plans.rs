@@ -18,20 +18,20 @@ use serde_json::json;
 static HEARD: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
 
 /// Tables of a handful of rows that are read as a whole.
-const SMALL: [&str; 4] = ["settings", "instance", "signing_keys", "api_keys"];
+const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "__diesel_schema_migrations"];
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with.
 const HOT: [(&str, &str); 13] = [
-    ("FROM (`sessions` INNER JOIN `accounts`", "id"),
-    ("`identities`.`kind` = ?", "kind"),
+    ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
+    ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("UPDATE sessions SET counter", "id"),
     ("(`conversations`.`account_id` = ?) AND (`conversations`.`shown_at` IS NOT NULL)", "account_id"),
     ("FROM `messages` WHERE (`messages`.`conversation_id` = ?)", "conversation_id"),
     ("GROUP BY `messages`.`conversation_id`", "conversation_id"),
     ("`conversations`.`updated_at` >= ?", "updated_at"),
     ("`outbox`.`due_at` <= ?", "kind"),
-    ("`challenges`.`address` = ?", "address"),
+    ("(`challenges`.`address` = ?) AND (`challenges`.`state` = 'live')", "address"),
     ("`challenges`.`token_hash` = ?", "token_hash"),
     ("`throttles`.`key` = ?", "key"),
     ("`interactions`.`source` = ?", "source"),
@@ -152,7 +152,7 @@ fn postgres_scans(conn: &mut Conn, sql: &str) -> (String, Vec<String>) {
     (lines.join("\n"), scans.cloned().collect())
 }
 
-/// Around the API: rows by the thousand, so that reading a whole table is never the quickest way.
+/// Keeps the planner from reading a whole table because there are so few rows.
 fn no_short_cuts(conn: &mut Conn) {
     if matches!(conn, Conn::Pg(_)) {
         let settings = "SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off; \
@@ -192,6 +192,8 @@ fn hot_queries_find_their_rows_by_the_first_column_of_an_index(db: Db) {
     for (piece, column) in HOT {
         let piece = if db == Db::Sqlite { piece.to_owned() } else { in_postgres(piece) };
         let asked: Vec<&String> = statements.iter().filter(|sql| with_any_bind(sql).contains(&piece)).collect();
+        // for an empty list diesel writes what is never true, and nothing is read
+        let asked: Vec<_> = asked.into_iter().filter(|sql| !sql.contains("(1=0)")).collect();
         assert!(!asked.is_empty(), "the story never asks {piece}, but:\n{}", statements.join("\n"));
         for sql in asked {
             let (plan, by_index) = match db {
