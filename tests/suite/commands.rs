@@ -183,7 +183,10 @@ fn a_new_api_key_works_where_a_server_runs_on_postgres() {
 #[test]
 fn an_api_key_with_an_unknown_scope_is_refused_by_name() {
     let said = on_sqlite().refuses(&["api-key", "create", "--name", "desk", "--scope", "interactions:wrte"]);
-    assert!(said.contains("--scope") && said.contains("interactions:wrte") && said.contains("interactions:write"), "{said}");
+    assert!(
+        said.contains("--scope") && said.contains("interactions:wrte") && said.contains("interactions:write"),
+        "{said}"
+    );
 }
 
 fn jw_09_a_running_server_follows_a_rotation(db: Db) {

@@ -244,7 +244,10 @@ fn ft_27_told_to_stop_under_load(db: Db) {
             let mut promised = Vec::new();
             while !over.load(Ordering::Acquire) {
                 let email = format!("w{worker}-{}@example.org", promised.len());
-                let request = server.client.post("/v1/sign-ups").header("X-Forwarded-For", &format!("203.0.{worker}.{}", promised.len() / 10));
+                let request = server
+                    .client
+                    .post("/v1/sign-ups")
+                    .header("X-Forwarded-For", &format!("203.0.{worker}.{}", promised.len() / 10));
                 let Ok(answer) = request.json(&json!({ "email": email })).try_send() else { break };
                 assert_eq!(answer.status, 202, "under load there are whole answers or none");
                 promised.push(email);

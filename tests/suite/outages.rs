@@ -65,7 +65,10 @@ fn ft_04_without_postgres_it_says_so_and_it_recovers_by_itself() {
     app.me(&ada.access_token).expect(200);
     app.refreshes(&ada.refresh_token).expect(200);
     app.signs_in("ada@example.org");
-    assert_eq!(app.client.post("/v1/interactions").bearer(&key).json(&push).send().expect(201).json()["outcome"], "created");
+    assert_eq!(
+        app.client.post("/v1/interactions").bearer(&key).json(&push).send().expect(201).json()["outcome"],
+        "created"
+    );
     app.asks_to_sign_up("new@example.org").expect(202);
     assert_eq!(app.mail_to("new@example.org").len(), 1, "mail goes out again too");
     app.check_invariants();

@@ -83,7 +83,12 @@ fn story(app: &App) {
     get(&format!("/v1/me/conversations/{id}"), &ada.access_token);
     get(&format!("/v1/me/conversations/{id}/messages"), &ada.access_token);
     let say = json!({ "body_text": "It is out." });
-    app.client.post(&format!("/v1/me/conversations/{id}/messages")).bearer(&ada.access_token).json(&say).send().expect(201);
+    app.client
+        .post(&format!("/v1/me/conversations/{id}/messages"))
+        .bearer(&ada.access_token)
+        .json(&say)
+        .send()
+        .expect(201);
     get("/v1/conversations", &key);
     get("/v1/conversations?updated_since=2026-01-02T03:04:05Z", &key);
     get(&format!("/v1/conversations/{id}/messages"), &key);
@@ -167,7 +172,8 @@ fn no_query_reads_a_whole_table(db: Db) {
     no_short_cuts(&mut conn);
     let mut slow = String::new();
     for sql in &statements {
-        let (plan, scans) = if db == Db::Sqlite { sqlite_scans(&mut conn, sql) } else { postgres_scans(&mut conn, sql) };
+        let (plan, scans) =
+            if db == Db::Sqlite { sqlite_scans(&mut conn, sql) } else { postgres_scans(&mut conn, sql) };
         if !scans.is_empty() {
             writeln!(slow, "{sql}\n  {plan}\n").unwrap();
         }
@@ -199,12 +205,14 @@ fn hot_queries_find_their_rows_by_the_first_column_of_an_index(db: Db) {
             let (plan, by_index) = match db {
                 Db::Sqlite => {
                     let plan = sqlite_scans(&mut conn, sql).0;
-                    let by_index = plan.split("; ").any(|step| step.starts_with("SEARCH") && step.contains(&format!("({column}")));
+                    let by_index =
+                        plan.split("; ").any(|step| step.starts_with("SEARCH") && step.contains(&format!("({column}")));
                     (plan, by_index)
                 }
                 Db::Postgres => {
                     let plan = postgres_scans(&mut conn, sql).0;
-                    let by_index = plan.lines().any(|line| line.contains("Index Cond:") && line.contains(&format!("({column} ")));
+                    let by_index =
+                        plan.lines().any(|line| line.contains("Index Cond:") && line.contains(&format!("({column} ")));
                     (plan, by_index)
                 }
             };

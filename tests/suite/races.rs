@@ -34,7 +34,8 @@ fn the_only_password(app: &App, email: &str, racers: usize) -> usize {
     let tries = |i: &usize| {
         app.advance(std::time::Duration::from_secs(7200));
         let body = json!({ "email": email, "password": password(*i) });
-        let answer = app.client.post("/v1/sessions").header("X-Forwarded-For", &format!("203.0.113.{i}")).json(&body).send();
+        let answer =
+            app.client.post("/v1/sessions").header("X-Forwarded-For", &format!("203.0.113.{i}")).json(&body).send();
         assert!([201, 401].contains(&answer.status), "{}", answer.status);
         answer.status == 201
     };

@@ -45,7 +45,10 @@ fn jw_06_each_installation_signs_with_a_key_of_its_own() {
         server.client.get("/.well-known/jwks.json").send().expect(200).json()["keys"].clone()
     };
     assert_ne!(keys(&one_server)[0]["x"], keys(&other_server)[0]["x"]);
-    assert_ne!(fs::read(one.data_dir().join("secret.key")).unwrap(), fs::read(other.data_dir().join("secret.key")).unwrap());
+    assert_ne!(
+        fs::read(one.data_dir().join("secret.key")).unwrap(),
+        fs::read(other.data_dir().join("secret.key")).unwrap()
+    );
 
     one_server.client.post("/v1/sign-ups").json(&json!({ "email": "ada@example.org" })).send().expect(202);
     one_server.logs("mail written to a file", 1);
