@@ -387,7 +387,8 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
-        let wrong: [(&str, &[(&str, &str)], &[&str]); 14] = [
+        type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+        let wrong: [Wrong<'_>; 14] = [
             ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
             ("[servr]", &[], &["servr"]),
             ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),
@@ -400,7 +401,11 @@ mod tests {
             ("[server]\nworkers = 0", &[], &["server.workers = 0", "1 or more"]),
             ("[hashing]\nthreads = 0", &[], &["hashing.threads = 0", "1 or more"]),
             ("[log]\nlevel = \"loud\"", &[], &["log.level", "loud", "info"]),
-            ("[server]\ncors_origins = [\"https://a.example/\"]", &[], &["server.cors_origins", "a.example/", "no path"]),
+            (
+                "[server]\ncors_origins = [\"https://a.example/\"]",
+                &[],
+                &["server.cors_origins", "a.example/", "no path"],
+            ),
             ("[server]\npublic_url = \"help.example\"", &[], &["server.public_url", "help.example", "https://"]),
         ];
         for (text, environment, words) in wrong {

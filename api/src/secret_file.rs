@@ -25,7 +25,9 @@ pub fn find(data_dir: &Path) -> Result<Option<MasterSecret>, String> {
     }
     let text = Zeroizing::new(fs::read_to_string(&path).map_err(|error| format!("cannot read {shown}: {error}"))?);
     MasterSecret::parse(&text).map(Some).map_err(|why| {
-        format!("{shown} holds no secret: {why}. Bring the file back from a backup; without it nothing sealed can be read")
+        format!(
+            "{shown} holds no secret: {why}. Bring the file back from a backup; without it nothing sealed can be read"
+        )
     })
 }
 

@@ -67,7 +67,8 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens)
     }
     let secret = found.map_or_else(|| secret_for(config, &location, &chance), Ok)?;
     let keyring = Keyring::new(&secret).map_err(|error| error.to_string())?;
-    let options = StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
+    let options =
+        StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
     let store = Store::open(options).map_err(|error| error.to_string())?;
     let keys = house::settle_in(&store).map_err(|error| explain(&error.to_string()))?;
     let tokens = AccessTokens::new(config.public_url(), config.audience(), keys, chance);

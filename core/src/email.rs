@@ -32,7 +32,8 @@ impl EmailAddress {
         if text.len() > 254 * 2 {
             return Err(NotAnAddress::TooLong);
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_invisible(c)) || !text.nfkc().eq(text.chars()) {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_invisible(c)) || !text.nfkc().eq(text.chars())
+        {
             return Err(NotAnAddress::Forbidden);
         }
         let (local, domain) = text.rsplit_once('@').ok_or(NotAnAddress::Malformed)?;

@@ -170,8 +170,8 @@ fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Identity> {
         add_contact_point(work, identity.account_id, other, party, by)?;
     }
     let account = db::accounts::get(work, identity.account_id)?;
-    if account.state == AccountState::Unclaimed && account.full_name.is_none() {
-        db::accounts::fill_profile(work, account.id, party.name.as_deref(), None)?;
+    if let (AccountState::Unclaimed, None, Some(name)) = (account.state, &account.full_name, &party.name) {
+        db::accounts::set_name(work, account.id, name)?;
     }
     Ok(identity)
 }

@@ -187,8 +187,10 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     let (account, identity) = own(work, outcome, held, &challenge)?;
     db::credentials::put_password(work, account, &confirm.password)?;
     db::proofs::insert(work, identity, account, confirm.how, Some(challenge.id))?;
-    let profile = (confirm.full_name.as_deref(), challenge.detail.locale.as_deref());
-    db::accounts::fill_profile(work, account, profile.0, profile.1)?;
+    // the locale on the challenge was the asker's, for the mail; it dies there (rule 2)
+    if let Some(name) = &confirm.full_name {
+        db::accounts::set_name(work, account, name)?;
+    }
     let ended = session::purge(work, account, &challenge.address)?;
     let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };
     throttle::forget(work, Scope::Password(&challenge.address))?;

@@ -78,7 +78,7 @@ impl Trial {
         for n in 0..CLAIMS {
             let push = App::email_push(&format!("m{round}-{n}"), &format!("c{round}-{n}"), &address(round, n));
             server.client.post("/v1/interactions").bearer(&self.key).json(&push).send().expect(201);
-            self.ask(&server.client, round, &address(round, n)).unwrap();
+            Self::ask(&server.client, round, &address(round, n)).unwrap();
         }
         let mailed = (0..CLAIMS).map(|n| {
             self.home.wait_for_mail_to(&address(round, n));
@@ -87,7 +87,7 @@ impl Trial {
         mailed.collect()
     }
 
-    fn ask(&self, client: &Client, round: usize, email: &str) -> Option<()> {
+    fn ask(client: &Client, round: usize, email: &str) -> Option<()> {
         let request = client.post("/v1/password-resets").header("X-Forwarded-For", &caller(round));
         let answer = request.json(&json!({ "email": email })).try_send().ok()?.expect(202);
         assert!(answer.body.ends_with(b"}"));
@@ -104,7 +104,7 @@ impl Trial {
             Some(0) => {
                 for n in 0.. {
                     let email = format!("q{round}-{n}@example.org");
-                    if n == 15 || self.ask(&client, round, &email).is_none() {
+                    if n == 15 || Self::ask(&client, round, &email).is_none() {
                         return None;
                     }
                     self.promised.lock().unwrap().push(email);

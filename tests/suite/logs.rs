@@ -103,7 +103,7 @@ fn ht_07_a_log_line_is_one_request_and_no_secret() {
         for secret in secrets {
             assert!(!log.contains(&secret), "{format}: {secret} is in the log");
         }
-        assert!(!log.contains('\u{1b}') && !log.contains("\r"), "{format}: control characters in the log");
+        assert!(!log.contains('\u{1b}') && !log.contains('\r'), "{format}: control characters in the log");
         assert_eq!(log.matches("FORGED").count(), 1, "{format}: only the method, which is a word and no more: {log}");
         assert!(!log.contains("ada@example.org"), "{format}: an address in the log");
     }

@@ -28,7 +28,8 @@ fn jw_06_ad_09_a_sample_secret_starts_nothing() {
     for sample in samples {
         let mut home = on_sqlite();
         home.set("DOORSTEP_SERVER_SECRET", sample);
-        for command in [&["serve"] as &[&str], &["migrate"], &["check-config"]] {
+        let commands: [&[&str]; 3] = [&["serve"], &["migrate"], &["check-config"]];
+        for command in commands {
             let said = home.refuses(command);
             assert!(said.contains("server.secret") && said.contains("openssl rand"), "{sample}: {said}");
             assert!(sample.is_empty() || !said.contains(sample), "a secret is not repeated: {said}");
@@ -69,7 +70,8 @@ fn ft_28_a_missing_secret_is_said_and_none_is_made_in_its_place() {
         let file = home.data_dir().join("secret.key");
         let secret = fs::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
-        for command in [&["serve"] as &[&str], &["migrate"], &["keys", "rotate"]] {
+        let commands: [&[&str]; 3] = [&["serve"], &["migrate"], &["keys", "rotate"]];
+        for command in commands {
             let said = home.refuses(command);
             for words in ["secret.key", "backup", "DOORSTEP_SERVER_SECRET"] {
                 assert!(said.contains(words), "{said}");

@@ -149,16 +149,16 @@ pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     Ok(())
 }
 
-/// Sets a name that was given; a locale only where there is none.
-pub fn fill_profile(work: &mut Work<'_>, id: AccountId, full_name: Option<&str>, locale: Option<&str>) -> Result<()> {
-    if let Some(name) = full_name {
-        let target = accounts::table.filter(accounts::id.eq(id));
-        diesel::update(target).set(accounts::full_name.eq(name)).execute(work.conn)?;
-    }
-    if let Some(locale) = locale {
-        let target = accounts::table.filter(accounts::id.eq(id).and(accounts::locale.is_null()));
-        diesel::update(target).set(accounts::locale.eq(locale)).execute(work.conn)?;
-    }
+/// Sets a name that was given.
+pub fn set_name(work: &mut Work<'_>, id: AccountId, full_name: &str) -> Result<()> {
+    let now = work.now();
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((
+            accounts::full_name.eq(full_name),
+            accounts::updated_at.eq(now),
+            accounts::version.eq(accounts::version + 1),
+        ))
+        .execute(work.conn)?;
     Ok(())
 }
 

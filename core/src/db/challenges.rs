@@ -145,10 +145,7 @@ pub fn count_try(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
 /// Spends a live challenge; `false` where somebody was faster or it is too old.
 pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
     let now = work.now();
-    let live = challenges::id
-        .eq(id)
-        .and(challenges::state.eq(LIVE))
-        .and(challenges::expires_at.gt(now));
+    let live = challenges::id.eq(id).and(challenges::state.eq(LIVE)).and(challenges::expires_at.gt(now));
     let spent = diesel::update(challenges::table.filter(live))
         .set((challenges::state.eq(ChallengeState::Spent), challenges::ended_at.eq(now)))
         .execute(work.conn)?;

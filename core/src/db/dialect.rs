@@ -133,6 +133,9 @@ impl<GB> diesel::expression::ValidGrouping<GB> for Spelled {
     type IsAggregate = diesel::expression::is_aggregate::Never;
 }
 
+/// Id, sealed mail, attempts so far, and until when it is of use.
+pub(super) type DueMail = (OutboxId, Vec<u8>, i64, Timestamp);
+
 /// The waiting mail that has been due longest.
 pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<DueMail>> {
     let due = outbox::table

@@ -119,7 +119,7 @@ pub fn expire(work: &mut Work<'_>, kind: Kind) -> Result<()> {
     let now = work.now();
     let over = outbox::state
         .eq(WAITING)
-        .and(outbox::kind.eq(Kind::Mail))
+        .and(outbox::kind.eq(kind))
         .and(outbox::due_at.le(now))
         .and(outbox::expires_at.le(now));
     diesel::update(outbox::table.filter(over))
