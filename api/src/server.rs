@@ -188,8 +188,12 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize
                 let server = server.bind(listen)?;
                 let address = server.addrs().first().copied().unwrap_or(listen);
                 let server = server.run();
-                drop(send.send((address, server.handle())));
-                server.await
+                let handle = server.handle();
+                // signals are listened to from its first turn on: nobody is told that it listens before
+                let running = actix_web::rt::spawn(server);
+                tokio::task::yield_now().await;
+                drop(send.send((address, handle)));
+                running.await.map_err(std::io::Error::other)?
             })
         })
         .map_err(|error| format!("cannot start a thread: {error}"))?;

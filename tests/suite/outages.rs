@@ -36,6 +36,8 @@ fn ft_04_without_postgres_it_says_so_and_it_recovers_by_itself() {
     app.emails_support("ada@example.org");
     app.claims("ada@example.org");
     let ada = app.signs_in("ada@example.org");
+    // a mail whose carrier loses the database is on lease for a minute
+    app.wait_until_mail_is_carried();
 
     postgres.stop();
     wait_until_ready_is(&app, 503);
