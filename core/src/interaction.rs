@@ -121,7 +121,7 @@ pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
         Thread::External(id) => db::conversations::find_external(work, &push.source, id)?,
     };
     let person = match (push.direction, &push.from, &push.to) {
-        (Direction::Inbound, Some(from), _) => Some(meet(work, from, by)?),
+        (Direction::Inbound, Some(from), _) => Some(meet(work, &believed(from, push.dmarc), by)?),
         (Direction::Outbound, _, Some(to)) if known.is_none() => Some(meet(work, to, by)?),
         _ => None,
     };
@@ -145,6 +145,16 @@ pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
     };
     db::interactions::insert(work, push, &pushed)?;
     Ok(pushed)
+}
+
+/// What is believed of a sender: a `From:` that failed DMARC may be anybody's, so that it names nobody and adds no
+/// contact point (rule 11).
+fn believed(from: &Party, dmarc: Option<Dmarc>) -> Party {
+    if dmarc != Some(Dmarc::Fail) {
+        return from.clone();
+    }
+    let key = |seen: &SeenKey| SeenKey { key: seen.key.clone(), label: None };
+    Party { keys: from.keys.first().map(key).into_iter().collect(), name: None }
 }
 
 /// Finds or makes the person. The first key is the channel's; the others are contact points, added only to an
@@ -195,7 +205,7 @@ fn make_account(work: &mut Work<'_>, name: Option<&str>, by: &ApiKey) -> Result<
     Ok(account)
 }
 
-/// Two different `external` ids of one service are two people, whatever else they share.
+/// Two different `external` ids are two people, whatever else they share (rule 15).
 fn may_join(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
     if key.kind != IdentityKind::External {
         return Ok(true);
@@ -290,7 +300,7 @@ fn writer(work: &mut Work<'_>, push: &Push, conversation: &Conversation, person:
 /// Nobody at the desk has let anything of this person through yet.
 fn is_unknown(work: &mut Work<'_>, person: &Identity) -> Result<bool> {
     let account = db::accounts::get(work, person.account_id)?;
-    Ok(account.state == AccountState::Unclaimed && !db::conversations::any_shown(work, account.id)?)
+    Ok(account.state != AccountState::Claimed && !db::conversations::any_shown(work, account.id)?)
 }
 
 fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: &Writer) -> Result<MessageId> {

@@ -21,7 +21,7 @@ impl Holder {
     #[must_use]
     pub const fn of(state: AccountState, identities: usize) -> Self {
         match state {
-            AccountState::Unclaimed => Self::Unclaimed { alone: identities <= 1 },
+            AccountState::Unclaimed => Self::Unclaimed { alone: identities == 1 },
             AccountState::Claimed => Self::Claimed,
             AccountState::Disabled | AccountState::Merged | AccountState::Deleted => Self::Closed,
         }

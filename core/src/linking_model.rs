@@ -226,6 +226,8 @@ impl World {
 
     /// `interaction::push`, for what customers write.
     pub fn push(&mut self, keys: &[Key], case: Key, spoofed: bool) -> Happened {
+        // a From: that failed DMARC names one identity and adds no other
+        let keys = if spoofed { &keys[..1] } else { keys };
         let (writer, account) = (keys[0], self.meet(keys));
         let at = |world: &Self, requester| world.cases.iter().position(|case| case.requester == requester);
         let at = at(self, case).or_else(|| at(self, writer)).unwrap_or_else(|| {
@@ -239,7 +241,7 @@ impl World {
             is_requester: self.cases[at].requester == writer,
             is_owner: owner == account && self.accounts[owner].state == AccountState::Claimed,
             spoofed,
-            unknown_and_held: hold_unknown && self.is_unclaimed(account) && nothing_shown,
+            unknown_and_held: hold_unknown && self.accounts[account].state != AccountState::Claimed && nothing_shown,
         });
         if let (Shown::Yes, Err(place)) = (shown, self.cases[at].shown.binary_search(&writer)) {
             self.cases[at].shown.insert(place, writer);

@@ -173,7 +173,7 @@ fn who_is_shown_follows_rule_11() {
 
 #[test]
 fn a_state_is_held_as_what_a_stranger_may_do_with_it() {
-    for identities in 0..4 {
+    for identities in 1..4 {
         let of = |state| Holder::of(state, identities);
         assert_eq!(of(AccountState::Unclaimed), if identities < 2 { ALONE } else { OF_SEVERAL }, "{identities}");
         assert_eq!(of(AccountState::Claimed), Claimed);

@@ -146,7 +146,10 @@ fn outcome(settings: &Settings, held: &Held, challenge: &Challenge) -> Outcome {
         (None, Some(account)) => account.state != AccountState::Unclaimed,
         (None, None) => false,
     };
-    if bound_elsewhere { Outcome::Refuse } else { linking::spend(held.holder, house(settings, &challenge.address)) }
+    let outcome = linking::spend(held.holder, house(settings, &challenge.address));
+    // what sign-up mails never sets the password of an account that has an owner: it would sign in as well
+    let recovers_by_sign_up = outcome == Outcome::Recover && challenge.purpose == ChallengePurpose::SignUp;
+    if bound_elsewhere || recovers_by_sign_up { Outcome::Refuse } else { outcome }
 }
 
 /// Recognises a secret before the password is hashed; to be followed by [`confirm`].

@@ -87,7 +87,7 @@ pub fn is_mail_due(work: &mut Work<'_>) -> Result<bool> {
     Ok(db::outbox::next_due(work)?.is_some_and(|due| due <= now))
 }
 
-/// Takes the next mail that is due, for so long as [`LEASE`]. Mail that has outlived its use is let go.
+/// Takes the next mail that is due, for a minute. Mail that has outlived its use is let go.
 pub fn lease_mail(work: &mut Work<'_>) -> Result<Option<Leased>> {
     db::outbox::expire(work, db::outbox::Kind::Mail)?;
     let until = work.now() + LEASE;

@@ -13,7 +13,7 @@ pub use people::{Claimed, SignedIn};
 
 /// Each test, once on `SQLite` and once on `PostgreSQL` (where there is one); afterwards the invariants hold.
 ///
-/// ```ignore
+/// ```text
 /// on_both! {
 ///     fn ada_claims_her_account(app) { … }
 /// }

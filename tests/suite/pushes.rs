@@ -287,3 +287,18 @@ on_both! {
         }
     }
 }
+
+on_both! {
+    fn ph_22_a_spoofed_sender_names_nobody_and_adds_no_contact_point(app) {
+        let mut spoofed = App::email_push("spoofed", "case-spoofed", "ada@example.org");
+        spoofed["from"] = json!({ "email": "ADA@example.org", "name": "Evil Name", "twitter": { "id": "666" } });
+        spoofed["authentication"] = json!({ "dmarc": "fail" });
+        assert_eq!(app.push(&spoofed).expect(201).json()["outcome"], "held");
+        assert_eq!(app.count("SELECT count(*) AS n FROM identities WHERE kind = 'twitter'"), 0);
+        let pushed = app.emails_support("ada@example.org");
+        let ada = app.claims("ada@example.org");
+        assert_eq!(pushed["account_id"], ada.account_id.as_str(), "she keeps the account she was met as");
+        let session = app.signs_in("ada@example.org");
+        assert_eq!(session.account["full_name"], serde_json::Value::Null);
+    }
+}
