@@ -1,0 +1,67 @@
+
+use super::*;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let environment: Vec<_> = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Config::from_parts(text, &environment)
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.public_url(), "http://127.0.0.1:8080");
+    assert_eq!(config.location(), Ok(Location::Sqlite("./data/doorstep.db".into())));
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let config = load(
+        "[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://a.example/\"",
+        &[
+            ("DOORSTEP_SERVER_LISTEN", "0.0.0.0:2"),
+            ("DOORSTEP_SERVER_TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+            ("DOORSTEP_DATABASE_CONNECTIONS", "3"),
+            ("DATABASE_URL", "postgres://localhost/x"),
+            ("HOME", "/root"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:2");
+    assert_eq!(config.public_url(), "https://a.example");
+    assert_eq!(config.server.trusted_proxies.len(), 1);
+    assert_eq!(config.database.connections, 3);
+    assert_eq!(config.location(), Ok(Location::Postgres("postgres://localhost/x".into())));
+}
+
+#[test]
+fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
+    type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let wrong: [Wrong<'_>; 14] = [
+        ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
+        ("[servr]", &[], &["servr"]),
+        ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),
+        ("", &[("DOORSTEP_SERVER_LISTEN", "8080")], &["DOORSTEP_SERVER_LISTEN"]),
+        ("", &[("DOORSTEP_SPEED", "1")], &["DOORSTEP_SPEED"]),
+        ("", &[("DATABASE_URL", "mysql://x")], &["database.url", "postgres://"]),
+        ("[links]\nreset = \"https://a.example/reset?token={token}\"", &[], &["links.reset", "#token={token}"]),
+        ("[server]\nsecret = \"short\"", &[], &["server.secret", "32", "openssl rand"]),
+        ("[hashing]\nmemory_kib = 64", &[], &["hashing.memory_kib = 64", "19456"]),
+        ("[server]\nworkers = 0", &[], &["server.workers = 0", "1 or more"]),
+        ("[hashing]\nthreads = 0", &[], &["hashing.threads = 0", "1 or more"]),
+        ("[log]\nlevel = \"loud\"", &[], &["log.level", "loud", "info"]),
+        ("[server]\ncors_origins = [\"https://a.example/\"]", &[], &["server.cors_origins", "a.example/", "no path"]),
+        ("[server]\npublic_url = \"help.example\"", &[], &["server.public_url", "help.example", "https://"]),
+    ];
+    for (text, environment, words) in wrong {
+        let error = load(text, environment).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "{text} {environment:?} says: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_secret_is_not_repeated() {
+    let error = load("[server]\nsecret = \"hunter2hunter2\"", &[]).unwrap_err();
+    assert!(!error.contains("hunter2"), "{error}");
+}
