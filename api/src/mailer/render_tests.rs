@@ -1,4 +1,3 @@
-
 use super::*;
 
 const TOKEN: &str = "SampleTokenSampleTokenSampleTokenSampleToke";
