@@ -79,7 +79,7 @@ impl Customer {
     ) -> Result<T, Problem> {
         let claims = Arc::clone(&self.claims);
         let writes = move |work: &mut Work<'_>| {
-            let who = session::authenticate(work, &claims)?;
+            let who = session::authenticate_to_write(work, &claims)?;
             writes(work, &who)
         };
         Ok(self.state.write(&self.origin, writes).await?)

@@ -252,7 +252,7 @@ impl From<Error> for Problem {
                 Self { retry_after: Some(OUTAGE), ..Self::new(Code::Unavailable) }
             }
             Error::Kept(inner) => Self::from(*inner),
-            Error::Stale | Error::NotAdmin | Error::Database(_) | Error::Broken(_) => {
+            Error::Stale | Error::NotAdmin | Error::Overtaken | Error::Database(_) | Error::Broken(_) => {
                 tracing::error!(cause = %error, "internal error");
                 Self::new(Code::InternalError)
             }

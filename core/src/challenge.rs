@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::account::Role;
 use crate::clock::Timestamp;
 use crate::db::types::words;
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ChallengeId};
-use crate::identity::ProofMethod;
+use crate::identity::{IdentityKey, ProofMethod};
 use crate::limits;
 use crate::mail::MailedSecret;
 use crate::secret::{MailedCode, MailedToken};
@@ -140,6 +140,7 @@ fn recognise_code(
     code: &str,
 ) -> Result<Shown> {
     throttle::before_try(work)?;
+    work.hold(&[Lock::Identity(&IdentityKey::email(address))])?;
     let now = work.now();
     let live = db::challenges::list_live(work, address)?;
     let open: Vec<Challenge> = live
@@ -160,7 +161,7 @@ fn recognise_code(
             .ok_or(Error::SecretUnknown),
         None => {
             let tried: Vec<ChallengeId> = open.iter().map(|challenge| challenge.id).collect();
-            db::challenges::count_try(work, &tried)?;
+            db::challenges::count_try(work, address, &tried)?;
             Err(Error::SecretUnknown.and_keep())
         }
     }

@@ -174,9 +174,9 @@ pub fn start(work: &mut Work<'_>, who: &SignedIn, start: &Start, key: Option<&Id
     check_text("/subject", &start.subject, LONGEST_SUBJECT)?;
     check_text("/message/body_text", &start.body_text, LONGEST_BODY)?;
     let id: ConversationId = idempotency::once(work, key, |work| {
-        let id = insert_started(work, who, &start.subject, None)?;
-        say(work, who, id, &start.body_text)?;
-        Ok(id.0)
+        let conversation = insert_started(work, who, &start.subject, None)?;
+        say(work, who, &conversation, &start.body_text)?;
+        Ok(conversation.id.0)
     })?;
     db::conversations::get(work, id)
 }
@@ -186,7 +186,7 @@ fn insert_started(
     who: &SignedIn,
     subject: &str,
     follow_up_of: Option<ConversationId>,
-) -> Result<ConversationId> {
+) -> Result<Conversation> {
     let now = work.now();
     let conversation = Conversation {
         id: work.new_id(),
@@ -208,12 +208,12 @@ fn insert_started(
     let actor = Actor::Account(who.account.id);
     audit::record(work, "conversation.started", actor, Some(who.account.id), &detail)?;
     outbox::post_event(work, "conversation.started", who.account.id, &detail)?;
-    Ok(conversation.id)
+    Ok(conversation)
 }
 
 /// Adds what the owner wrote, and tells the desk.
-fn say(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, body_text: &str) -> Result<MessageId> {
-    let now = work.now();
+fn say(work: &mut Work<'_>, who: &SignedIn, into: &Conversation, body_text: &str) -> Result<MessageId> {
+    let (id, now) = (into.id, work.now());
     let message = Message {
         id: work.new_id(),
         conversation_id: id,
@@ -230,7 +230,7 @@ fn say(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, body_text: &str)
         created_at: now,
     };
     db::messages::insert(work, &message)?;
-    db::conversations::touch(work, id, Some(now), None)?;
+    db::conversations::touch(work, into, Some(now), None)?;
     db::read_marks::put(work, who.account.id, id, now)?;
     let detail = json!({ "conversation_id": id, "message_id": message.id });
     let actor = Actor::Account(who.account.id);
@@ -254,12 +254,12 @@ pub fn reply(
         let into = match conversation.status {
             Status::Closed => insert_started(work, who, &conversation.subject, Some(id))?,
             Status::Solved | Status::Pending => {
-                db::conversations::touch(work, id, None, Some(Status::Open))?;
-                id
+                db::conversations::touch(work, &conversation, None, Some(Status::Open))?;
+                conversation
             }
-            Status::Open => id,
+            Status::Open => conversation,
         };
-        Ok(say(work, who, into, body_text)?.0)
+        Ok(say(work, who, &into, body_text)?.0)
     })?;
     db::messages::get(work, message)
 }
@@ -279,7 +279,7 @@ pub fn set_status(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, statu
         other => before.status == other,
     };
     if !already {
-        db::conversations::touch(work, id, None, Some(status))?;
+        db::conversations::touch(work, &before, None, Some(status))?;
         let detail = json!({ "conversation_id": id, "status": status });
         let actor = Actor::Account(who.account.id);
         audit::record(work, "conversation.status_changed", actor, Some(who.account.id), &detail)?;

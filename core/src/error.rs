@@ -57,6 +57,9 @@ pub enum Error {
     NotFound(&'static str),
     #[error("it has changed since it was read")]
     Changed,
+    /// Another unit of work came between looking and holding; the store does the work anew.
+    #[error("another unit of work was faster")]
+    Overtaken,
     #[error("the idempotency key came with another request before")]
     KeyReused,
     #[error("too many attempts")]
@@ -97,9 +100,9 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Overtaken => true,
             Self::Database(DieselError::DatabaseError(kind, info)) => {
-                matches!(kind, DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::UniqueViolation)
-                    || info.message().contains("deadlock detected")
+                matches!(kind, DatabaseErrorKind::SerializationFailure) || info.message().contains("deadlock detected")
             }
             _ => false,
         }
@@ -113,6 +116,9 @@ impl From<DieselError> for Error {
                 DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
                 _,
             ) => Self::Unavailable(error.to_string()),
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if info.message().contains("lock timeout") => {
+                Self::Busy { what: "the database's locks", retry_after: Duration::from_secs(1) }
+            }
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if is_outage(info.message()) => {
                 Self::Unavailable(error.to_string())
             }

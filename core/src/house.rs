@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::db::{self, Origin, Store, Work};
+use crate::db::{self, Lock, Origin, Store, Work};
 use crate::error::{Error, Result};
 use crate::keyring::Purpose;
 use crate::limits;
@@ -30,6 +30,7 @@ pub fn settle_in(store: &Store) -> Result<KeySet> {
         Err(error) => return Err(error),
     }
     store.write(&origin, |work| {
+        work.hold(&[Lock::House])?;
         match db::instance::find_secret_check(work)? {
             Some(_) => check_secret(work)?,
             None => db::instance::insert(work, &work.keyring().mac(Purpose::Instance, &[CHECK]))?,

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 
 /// A key as its caller sent it, and what it was sent with.
@@ -36,6 +36,7 @@ pub fn once<I: From<Uuid>>(
     make: impl FnOnce(&mut Work<'_>) -> Result<Uuid>,
 ) -> Result<I> {
     let Some(key) = key else { return make(work).map(I::from) };
+    work.hold(&[Lock::Idempotency(key)])?;
     if let Some((fingerprint, made)) = db::idempotency_keys::find(work, key)? {
         return if fingerprint == key.fingerprint { Ok(made.into()) } else { Err(Error::KeyReused) };
     }

@@ -9,7 +9,7 @@ use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
 use crate::conversation::{Author, Channel, Conversation, Message, Status, Visibility};
 use crate::db::types::words;
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ConversationId, InteractionId, MessageId};
 use crate::identity::{Identity, IdentityKey, IdentityKind};
@@ -113,18 +113,18 @@ pub struct Pushed {
 
 /// Takes a push. The same `(source, external_id)` again changes nothing.
 pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
+    hold_names(work, push)?;
     if let Some(before) = db::interactions::find(work, &push.source, &push.external_id)? {
         return Ok(Pushed { outcome: PushOutcome::Repeated, ..before });
     }
-    let known = match &push.thread {
-        Thread::Ours(id) => Some(db::conversations::find(work, *id)?.ok_or(Error::NotFound("conversation"))?),
-        Thread::External(id) => db::conversations::find_external(work, &push.source, id)?,
-    };
-    let person = match (push.direction, &push.from, &push.to) {
-        (Direction::Inbound, Some(from), _) => Some(meet(work, &believed(from, push.dmarc), by)?),
-        (Direction::Outbound, _, Some(to)) if known.is_none() => Some(meet(work, to, by)?),
+    let known = find_thread(work, push)?;
+    let party = match (push.direction, &push.from, &push.to) {
+        (Direction::Inbound, Some(from), _) => Some(believed(from, push.dmarc)),
+        (Direction::Outbound, _, Some(to)) if known.is_none() => Some(to.clone()),
         _ => None,
     };
+    let known = hold_accounts(work, push, known, party.as_ref())?;
+    let person = party.map(|party| meet(work, &party, by)).transpose()?;
     let conversation = match (known, &person) {
         (Some(conversation), _) => conversation,
         (None, Some(person)) => begin(work, push, person)?,
@@ -145,6 +145,43 @@ pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
     };
     db::interactions::insert(work, push, &pushed)?;
     Ok(pushed)
+}
+
+/// Holds everything a push is known by: what it says of these is nobody else's to decide meanwhile.
+fn hold_names(work: &mut Work<'_>, push: &Push) -> Result<()> {
+    let mut locks = vec![Lock::Interaction(&push.source, &push.external_id)];
+    if let Thread::External(id) = &push.thread {
+        locks.push(Lock::Thread(&push.source, id));
+    }
+    let parties = [&push.from, &push.to].into_iter().flatten();
+    locks.extend(parties.flat_map(|party| &party.keys).map(|seen| Lock::Identity(&seen.key)));
+    work.hold(&locks)
+}
+
+fn find_thread(work: &mut Work<'_>, push: &Push) -> Result<Option<Conversation>> {
+    match &push.thread {
+        Thread::Ours(id) => db::conversations::find(work, *id)?.ok_or(Error::NotFound("conversation")).map(Some),
+        Thread::External(id) => db::conversations::find_external(work, &push.source, id),
+    }
+}
+
+/// Holds the accounts of all concerned; gives the conversation as it then is.
+fn hold_accounts(
+    work: &mut Work<'_>,
+    push: &Push,
+    known: Option<Conversation>,
+    party: Option<&Party>,
+) -> Result<Option<Conversation>> {
+    let mut accounts: Vec<AccountId> = known.iter().map(|conversation| conversation.account_id).collect();
+    for seen in party.iter().flat_map(|party| &party.keys) {
+        accounts.extend(db::identities::find(work, &seen.key)?.map(|identity| identity.account_id));
+    }
+    let locks: Vec<Lock<'_>> = accounts.into_iter().map(Lock::Account).collect();
+    work.hold(&locks)?;
+    let Some(before) = known else { return Ok(None) };
+    // a claim may have taken it to another account before we held this one
+    let known = find_thread(work, push)?.filter(|conversation| conversation.account_id == before.account_id);
+    known.map(Some).ok_or(Error::Overtaken)
 }
 
 /// What is believed of a sender: a `From:` that failed DMARC may be anybody's, so that it names nobody and adds no
@@ -325,6 +362,6 @@ fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: 
     db::messages::insert(work, &message)?;
     let shown_at =
         (message.visibility == Visibility::Shown).then(|| conversation.shown_at.map_or(sent_at, |at| at.max(sent_at)));
-    db::conversations::touch(work, conversation.id, shown_at, push.status)?;
+    db::conversations::touch(work, conversation, shown_at, push.status)?;
     Ok(message.id)
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose, Presented, Shown};
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::PasswordHash;
@@ -39,6 +39,17 @@ fn look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
     })
 }
 
+/// Holds an address and the account of whoever has it, and looks. Whose an address is changes only in a unit
+/// that holds it, so the account is the right one.
+fn hold_and_look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
+    let key = IdentityKey::email(address);
+    work.hold(&[Lock::Identity(&key)])?;
+    if let Some(identity) = db::identities::find(work, &key)? {
+        work.hold(&[Lock::Account(identity.account_id)])?;
+    }
+    look_up(work, address)
+}
+
 fn house(settings: &Settings, address: &EmailAddress) -> House {
     House {
         password_on: settings.authentication.password_sign_in,
@@ -53,6 +64,7 @@ pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Optio
     if !throttle::may_mail(work, address)? {
         return Ok(());
     }
+    work.hold(&[Lock::Identity(&IdentityKey::email(address))])?;
     let settings = settings::current(work)?;
     let held = look_up(work, address)?;
     let answer = linking::answer_to(what, held.holder, house(&settings, address));
@@ -183,9 +195,13 @@ pub struct Confirmed {
 
 /// Spends a secret and sets the password: creates, claims or recovers (rules 8 to 10), in one transaction.
 pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
+    let address = db::challenges::get(work, confirm.challenge)?.address;
+    if confirm.unlink_others {
+        ways_in::hold_all(work, &IdentityKey::email(&address))?;
+    }
+    let held = hold_and_look_up(work, &address)?;
     let challenge = challenge::spend(work, confirm.challenge)?;
     let settings = settings::current(work)?;
-    let held = look_up(work, &challenge.address)?;
     let outcome = outcome(&settings, &held, &challenge);
     let (account, identity) = own(work, outcome, held, &challenge)?;
     db::credentials::put_password(work, account, &confirm.password)?;
@@ -233,9 +249,9 @@ fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge)
             db::identities::make_primary(work, account.id, identity.id)?;
             Ok((account.id, identity.id))
         }
-        (Outcome::ClaimPart, Some(rest), Some(identity)) => {
+        (Outcome::ClaimPart, Some(_), Some(identity)) => {
             let part = db::accounts::insert_claimed(work, identity.name.as_deref())?;
-            split(work, rest.id, part, identity.id)?;
+            split(work, &identity, part)?;
             db::identities::make_primary(work, part, identity.id)?;
             Ok((part, identity.id))
         }
@@ -246,9 +262,10 @@ fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge)
 
 /// Rule 10: one identity leaves an unclaimed account with the conversations that came by it; the rest stays, and
 /// the desk is told that the two may be one person.
-fn split(work: &mut Work<'_>, rest: AccountId, part: AccountId, identity: IdentityId) -> Result<()> {
+fn split(work: &mut Work<'_>, identity: &Identity, part: AccountId) -> Result<()> {
+    let rest = identity.account_id;
     db::identities::move_to(work, identity, part)?;
-    db::conversations::move_with_requester(work, identity, rest, part)?;
+    db::conversations::move_with_requester(work, identity.id, rest, part)?;
     db::merge_suggestions::insert(work, part, rest, "claimed_in_part")
 }
 
@@ -286,7 +303,7 @@ fn tell(
 /// An operator's invitation to be an admin. The account holds no role until it is claimed (rule 1); an account
 /// that is claimed already gets the role at once, and no secret.
 pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(AccountId, Option<MailedSecret>)> {
-    let held = look_up(work, address)?;
+    let held = hold_and_look_up(work, address)?;
     let account = match (held.holder, held.account) {
         (Holder::Closed, _) => return Err(Error::invalid("/email", "closed", "This account is disabled.")),
         (Holder::Claimed, Some(account)) => {

@@ -8,7 +8,7 @@ use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
@@ -97,6 +97,12 @@ pub fn authenticate(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Signed
     if live { Ok(SignedIn { session, account }) } else { Err(Error::SessionEnded) }
 }
 
+/// [`authenticate`] for a unit that will write: it holds the account, so that what is seen of it stays so.
+pub fn authenticate_to_write(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
+    work.hold(&[Lock::Account(claims.sub)])?;
+    authenticate(work, claims)
+}
+
 /// What sign-in is given.
 #[derive(Debug, Clone)]
 pub struct SignInAsk {
@@ -146,6 +152,9 @@ pub fn finish_sign_in(
     let (Some((id, epoch)), Some(stored)) = (candidate.account, &candidate.stored) else {
         return Err(Error::CredentialsWrong);
     };
+    let scope = scope(&ask.address, candidate.account, candidate.device);
+    throttle::hold(work, scope)?;
+    work.hold(&[Lock::Account(id)])?;
     let settings = settings::current(work)?;
     let account = db::accounts::get(work, id)?;
     settings.offers(Method::Password)?;
@@ -154,7 +163,7 @@ pub fn finish_sign_in(
     if !unchanged || settings.may_use(Method::Password, account.state).is_err() {
         return Err(Error::CredentialsWrong);
     }
-    throttle::password_was_right(work, scope(&ask.address, candidate.account, candidate.device))?;
+    throttle::password_was_right(work, scope)?;
     if let Some(hash) = rehashed {
         db::credentials::put_password(work, id, hash)?;
     }
@@ -263,6 +272,8 @@ pub fn refresh_at_once(work: &mut Work<'_>, token: RefreshToken) -> Result<Optio
 
 /// Rotates a refresh token, forgives a lost answer, or ends the session, as [`turn`] says.
 pub fn refresh(work: &mut Work<'_>, token: RefreshToken) -> Result<Issued> {
+    let (found, _) = db::sessions::find_with_account(work, token.session)?.ok_or(Error::SessionEnded)?;
+    work.hold(&[Lock::Account(found.account_id)])?;
     let settings = settings::current(work)?;
     let (mut session, account) = db::sessions::find_with_account(work, token.session)?.ok_or(Error::SessionEnded)?;
     let facts = Facts {
@@ -288,7 +299,7 @@ pub fn refresh(work: &mut Work<'_>, token: RefreshToken) -> Result<Issued> {
 }
 
 fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
-    db::sessions::end(work, session.id, reason)?;
+    db::sessions::end(work, session, reason)?;
     let account = session.account_id;
     let detail = json!({ "reason": reason });
     audit::record(work, "session.ended", Actor::Account(account), Some(account), &detail)?;

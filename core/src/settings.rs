@@ -147,7 +147,7 @@ pub fn last_seen(work: &Work<'_>) -> Option<Arc<Settings>> {
     work.shared.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Replaces the settings; every process sees them in its next transaction.
+/// Replaces the settings, in a unit that holds the house; every process sees them in its next transaction.
 pub fn replace(work: &mut Work<'_>, authentication: &Authentication) -> Result<Arc<Settings>> {
     db::settings::replace(work, authentication)?;
     current(work)

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::Json;
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -87,6 +87,7 @@ fn open(work: &Work<'_>, stored: StoredKey) -> Result<SigningKey> {
 
 /// Makes the first key, or the next one when the youngest is old. Says whether it made one.
 pub fn ensure(work: &mut Work<'_>) -> Result<bool> {
+    work.hold(&[Lock::House])?;
     let youngest = db::signing_keys::list_usable(work)?.into_iter().max_by_key(|key| key.signs_from);
     match youngest {
         Some(key) if work.now().since(key.signs_from) < limits::KEY_AGE => Ok(false),
@@ -101,6 +102,7 @@ pub fn ensure(work: &mut Work<'_>) -> Result<bool> {
 /// Makes a new key, which signs once every process has had time to see it; the others go on verifying until
 /// what they signed is dead. Gives the new key's id and when it begins to sign.
 pub fn rotate(work: &mut Work<'_>, actor: Actor) -> Result<(String, Timestamp)> {
+    work.hold(&[Lock::House])?;
     let signs_from = work.now() + limits::KEY_LEAD;
     db::signing_keys::retire_all(work, signs_from + limits::KEY_AFTERLIFE)?;
     let kid = make(work, signs_from)?;

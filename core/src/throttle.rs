@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::db::{self, Work};
+use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, DeviceId};
@@ -86,8 +86,18 @@ fn wait_after(failures: i64) -> Duration {
     }
 }
 
+/// Holds what is counted of a password attempt, the attempts of its caller included.
+pub fn hold(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    let key = scope.key(work);
+    match work.origin().address.map(|ip| Scope::Caller(ip).key(work)) {
+        Some(caller) => work.hold(&[Lock::Counter(&key), Lock::Counter(&caller)]),
+        None => work.hold(&[Lock::Counter(&key)]),
+    }
+}
+
 /// Counts a password attempt of an account (or device) and of its caller; refuses where either has to wait.
 pub fn before_password(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    hold(work, scope)?;
     let key = scope.key(work);
     let counted = count_failure(db::throttles::find(work, &key)?, work.now());
     let counted = counted.map_err(|retry_after| Error::TooMany { retry_after })?;
@@ -124,6 +134,10 @@ pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
 
 /// Whether one more mail may be sent to an address, at its caller's asking. Beyond, the answer is the same.
 pub fn may_mail(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+    let from = work.origin().address.map(|ip| Scope::MailFrom(ip).key(work));
+    let keys = [Some(Scope::MailTo(to).key(work)), from];
+    let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
+    work.hold(&locks)?;
     if let Some(ip) = work.origin().address
         && take(work, Scope::MailFrom(ip), limits::MAIL_PER_CALLER)?.is_some()
     {
@@ -135,6 +149,7 @@ pub fn may_mail(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
 /// Takes one from a bucket; the wait until there is room again where there is none.
 fn take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> Result<Option<Duration>> {
     let key = scope.key(work);
+    work.hold(&[Lock::Counter(&key)])?;
     match pour(db::throttles::find(work, &key)?, work.now(), limit) {
         Ok(counted) => db::throttles::put(work, &key, counted).map(|()| None),
         Err(wait) => Ok(Some(wait)),

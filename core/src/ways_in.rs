@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::{self, Actor};
-use crate::db::{self, Work};
-use crate::error::Result;
+use crate::db::{self, Lock, Work};
+use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
-use crate::identity::IdentityKind;
+use crate::identity::{IdentityKey, IdentityKind};
 use crate::limits;
 use crate::mail::{Mail, MailContent};
 use crate::outbox;
@@ -39,12 +39,25 @@ pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
     Ok(password.into_iter().chain(proven).collect())
 }
 
-/// Drops every identity but one: what a stranger may have linked before the owner came.
+/// Holds every identity of whoever has one of them: to be called before anything else is held.
+pub fn hold_all(work: &mut Work<'_>, one: &IdentityKey) -> Result<()> {
+    let mut keys = vec![one.clone()];
+    if let Some(identity) = db::identities::find(work, one)? {
+        keys.extend(db::identities::list(work, identity.account_id)?.into_iter().map(|identity| identity.key));
+    }
+    let locks: Vec<Lock<'_>> = keys.iter().map(Lock::Identity).collect();
+    work.hold(&locks)
+}
+
+/// Drops every identity but one: what a stranger may have linked before the owner came. Follows [`hold_all`].
 pub fn drop_others(work: &mut Work<'_>, account: AccountId, keep: IdentityId) -> Result<Vec<IdentityId>> {
     let others = db::identities::list_proven(work, account)?;
     let mut dropped = Vec::new();
     for identity in others.into_iter().filter(|identity| identity.id != keep) {
-        db::identities::delete(work, identity.id)?;
+        if !work.holds(Lock::Identity(&identity.key)) {
+            return Err(Error::Overtaken); // it came after they were held
+        }
+        db::identities::delete(work, &identity)?;
         let detail = json!({ "kind": identity.key.kind, "why": "unlink_others" });
         audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
         outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;

@@ -143,6 +143,7 @@ impl App {
     pub fn change_settings(&self, change: impl Fn(&mut Authentication) + Send + 'static) {
         self.store()
             .write(&Origin::default(), move |work| {
+                work.hold(&[db::Lock::House])?;
                 let mut authentication = settings::current(work)?.authentication.clone();
                 change(&mut authentication);
                 settings::replace(work, &authentication)

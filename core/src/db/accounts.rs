@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use serde_json::json;
 
+use super::lock::Lock;
 use super::schema::{accounts, identities};
 use super::types::Json;
 use super::work::Work;
@@ -122,11 +123,13 @@ fn insert(work: &mut Work<'_>, state: AccountState, full_name: Option<&str>) -> 
             accounts::claimed_at.eq((state == AccountState::Claimed).then_some(now)),
         ))
         .execute(work.conn)?;
+    work.hold_new(id);
     Ok(id)
 }
 
 /// An unclaimed account becomes its owner's.
 pub fn claim(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
     let now = work.now();
     let claimed = diesel::update(accounts::table)
         .filter(accounts::id.eq(id).and(accounts::state.eq(AccountState::Unclaimed)))
@@ -141,6 +144,7 @@ pub fn claim(work: &mut Work<'_>, id: AccountId) -> Result<()> {
 }
 
 pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
     let now = work.now();
     diesel::update(accounts::table)
         .filter(accounts::id.eq(id))
@@ -151,6 +155,7 @@ pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
 
 /// Sets a name that was given.
 pub fn set_name(work: &mut Work<'_>, id: AccountId, full_name: &str) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
     let now = work.now();
     diesel::update(accounts::table.filter(accounts::id.eq(id)))
         .set((
@@ -163,6 +168,7 @@ pub fn set_name(work: &mut Work<'_>, id: AccountId, full_name: &str) -> Result<(
 }
 
 pub fn set_role(work: &mut Work<'_>, id: AccountId, role: Role) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
     let now = work.now();
     diesel::update(accounts::table)
         .filter(accounts::id.eq(id))
@@ -173,6 +179,7 @@ pub fn set_role(work: &mut Work<'_>, id: AccountId, role: Role) -> Result<()> {
 
 /// Stores the fields an owner may change.
 pub fn update_profile(work: &mut Work<'_>, account: &Account) -> Result<()> {
+    work.must_hold(Lock::Account(account.id))?;
     let now = work.now();
     diesel::update(accounts::table)
         .filter(accounts::id.eq(account.id))

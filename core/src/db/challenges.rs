@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::dialect::Spelled;
+use super::lock::Lock;
 use super::schema::challenges;
 use super::types::Json;
 use super::work::Work;
@@ -11,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ChallengeId};
+use crate::identity::IdentityKey;
 
 /// Live, as the indexes over live challenges want it said.
 const LIVE: Spelled = Spelled(ChallengeState::Live.as_str());
@@ -89,6 +91,7 @@ pub struct NewChallenge<'a> {
 }
 
 pub fn insert(work: &mut Work<'_>, new: &NewChallenge<'_>) -> Result<()> {
+    work.must_hold(Lock::Identity(&IdentityKey::email(new.address)))?;
     let now = work.now();
     diesel::insert_into(challenges::table)
         .values((
@@ -135,7 +138,8 @@ pub fn list_live(work: &mut Work<'_>, address: &EmailAddress) -> Result<Vec<Chal
     rows.into_iter().map(Challenge::try_from).collect()
 }
 
-pub fn count_try(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
+pub fn count_try(work: &mut Work<'_>, address: &EmailAddress, ids: &[ChallengeId]) -> Result<()> {
+    work.must_hold(Lock::Identity(&IdentityKey::email(address)))?;
     diesel::update(challenges::table.filter(challenges::id.eq_any(ids)))
         .set(challenges::code_tries.eq(challenges::code_tries + 1))
         .execute(work.conn)?;

@@ -4,6 +4,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::dialect::Contains;
+use super::lock::Lock;
 use super::schema::{conversations, interactions, messages, read_marks};
 use super::work::Work;
 use crate::clock::Timestamp;
@@ -169,6 +170,10 @@ pub fn list_updated(work: &mut Work<'_>, since: Option<Timestamp>, ask: PageAsk)
 }
 
 pub fn insert(work: &mut Work<'_>, new: &Conversation) -> Result<()> {
+    work.must_hold(Lock::Account(new.account_id))?;
+    if let (Some(source), Some(external_id)) = (&new.source, &new.external_id) {
+        work.must_hold(Lock::Thread(source, external_id))?;
+    }
     diesel::insert_into(conversations::table)
         .values((
             conversations::id.eq(new.id),
@@ -192,14 +197,15 @@ pub fn insert(work: &mut Work<'_>, new: &Conversation) -> Result<()> {
 /// Something happened in it: a message that is shown, another status, or just something.
 pub fn touch(
     work: &mut Work<'_>,
-    id: ConversationId,
+    conversation: &Conversation,
     shown_at: Option<Timestamp>,
     status: Option<Status>,
 ) -> Result<()> {
+    work.must_hold(Lock::Account(conversation.account_id))?;
     let now = work.now();
     let shown = shown_at.map(|at| conversations::shown_at.eq(at));
     let status = status.map(|status| conversations::status.eq(status));
-    diesel::update(conversations::table.filter(conversations::id.eq(id)))
+    diesel::update(conversations::table.filter(conversations::id.eq(conversation.id)))
         .set((conversations::updated_at.eq(now), shown, status))
         .execute(work.conn)?;
     Ok(())
@@ -207,6 +213,8 @@ pub fn touch(
 
 /// The conversations of one requester, and what they wrote, go from one account to another.
 pub fn move_with_requester(work: &mut Work<'_>, requester: IdentityId, from: AccountId, to: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(from))?;
+    work.must_hold(Lock::Account(to))?;
     let now = work.now();
     let theirs = conversations::table
         .filter(conversations::requester_id.eq(requester).and(conversations::account_id.eq(from).assume_not_null()))

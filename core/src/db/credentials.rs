@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::lock::Lock;
 use super::schema::{accounts, credentials, identities};
 use super::types::words;
 use super::work::Work;
@@ -51,6 +52,7 @@ pub fn find_password(work: &mut Work<'_>, account: AccountId) -> Result<Option<P
 
 /// Sets or replaces the one password of an account.
 pub fn put_password(work: &mut Work<'_>, account: AccountId, hash: &PasswordHash) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
     let (id, now) = (work.new_id::<CredentialId>(), work.now());
     let target = credentials::account_id.eq(account).and(credentials::kind.eq(CredentialKind::Password));
     let replaced = diesel::update(credentials::table.filter(target))

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use super::lock::Lock;
 use super::schema::idempotency_keys;
 use super::work::Work;
 use crate::clock::Timestamp;
@@ -33,6 +34,7 @@ pub fn find(work: &mut Work<'_>, key: &IdempotencyKey) -> Result<Option<(Vec<u8>
 }
 
 pub fn insert(work: &mut Work<'_>, key: &IdempotencyKey, result: Uuid) -> Result<()> {
+    work.must_hold(Lock::Idempotency(key))?;
     let now = work.now();
     diesel::insert_into(idempotency_keys::table)
         .values((

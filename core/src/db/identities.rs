@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::accounts as account_rows;
+use super::lock::Lock;
 use super::schema::{accounts, identities, proofs};
 use super::work::Work;
 use crate::account::Account;
@@ -125,6 +126,8 @@ pub fn insert(
     label: Option<&str>,
     name: Option<&str>,
 ) -> Result<IdentityId> {
+    work.must_hold(Lock::Identity(key))?;
+    work.must_hold(Lock::Account(account))?;
     let (id, now) = (work.new_id::<IdentityId>(), work.now());
     diesel::insert_into(identities::table)
         .values((
@@ -145,6 +148,7 @@ pub fn insert(
 
 /// Refreshes what is only shown: the handle or spelling, and the name.
 pub fn see_again(work: &mut Work<'_>, identity: &Identity, label: Option<&str>, name: Option<&str>) -> Result<()> {
+    work.must_hold(Lock::Identity(&identity.key))?;
     let now = work.now();
     diesel::update(identities::table.filter(identities::id.eq(identity.id)))
         .set((
@@ -158,6 +162,7 @@ pub fn see_again(work: &mut Work<'_>, identity: &Identity, label: Option<&str>, 
 
 /// Makes an address its account's primary one, in place of any other.
 pub fn make_primary(work: &mut Work<'_>, account: AccountId, id: IdentityId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
     diesel::update(identities::table.filter(identities::account_id.eq(account).and(identities::is_primary.eq(true))))
         .set(identities::is_primary.eq(false))
         .execute(work.conn)?;
@@ -167,15 +172,20 @@ pub fn make_primary(work: &mut Work<'_>, account: AccountId, id: IdentityId) -> 
     Ok(())
 }
 
-pub fn move_to(work: &mut Work<'_>, id: IdentityId, account: AccountId) -> Result<()> {
-    diesel::update(identities::table.filter(identities::id.eq(id)))
+pub fn move_to(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Identity(&identity.key))?;
+    work.must_hold(Lock::Account(identity.account_id))?;
+    work.must_hold(Lock::Account(account))?;
+    diesel::update(identities::table.filter(identities::id.eq(identity.id)))
         .set((identities::account_id.eq(account), identities::is_primary.eq(false)))
         .execute(work.conn)?;
     Ok(())
 }
 
 /// Frees an identity; its proofs go with it.
-pub fn delete(work: &mut Work<'_>, id: IdentityId) -> Result<()> {
-    diesel::delete(identities::table.filter(identities::id.eq(id))).execute(work.conn)?;
+pub fn delete(work: &mut Work<'_>, identity: &Identity) -> Result<()> {
+    work.must_hold(Lock::Identity(&identity.key))?;
+    work.must_hold(Lock::Account(identity.account_id))?;
+    diesel::delete(identities::table.filter(identities::id.eq(identity.id))).execute(work.conn)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use serde_json::json;
 
+use super::lock::Lock;
 use super::schema::interactions;
 use super::types::Json;
 use super::work::Work;
@@ -35,6 +36,7 @@ pub fn find(work: &mut Work<'_>, source: &str, external_id: &str) -> Result<Opti
 }
 
 pub fn insert(work: &mut Work<'_>, push: &Push, pushed: &Pushed) -> Result<()> {
+    work.must_hold(Lock::Interaction(&push.source, &push.external_id))?;
     let now = work.now();
     let outcome = if pushed.outcome == PushOutcome::Held { Stored::Held } else { Stored::Created };
     diesel::insert_into(interactions::table)

@@ -1,11 +1,12 @@
 //! Storage: the store, its unit of work, and one file of queries per table.
 //!
 //! `SQLite` has many readers and one writer thread that gathers waiting units into one durable commit.
-//! `PostgreSQL` has a pool and SERIALIZABLE transactions, done anew a bounded number of times when they clash.
+//! `PostgreSQL` has a pool, and units that hold what they decide by ([`Lock`]).
 
 mod bell;
 pub(crate) mod conn;
 mod dialect;
+mod lock;
 mod manager;
 mod migrate;
 mod postgres;
@@ -38,6 +39,7 @@ pub mod throttles;
 
 pub use bell::Bell;
 pub use conn::Conn;
+pub use lock::Lock;
 pub use manager::Location;
 pub use migrate::{Migrated, migrate, redo_last};
 pub use store::{Store, StoreOptions};

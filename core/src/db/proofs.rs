@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::lock::Lock;
 use super::schema::proofs;
 use super::work::Work;
 use crate::error::Result;
@@ -15,6 +16,7 @@ pub fn insert(
     method: ProofMethod,
     challenge: Option<ChallengeId>,
 ) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
     let (id, now) = (work.new_id::<ProofId>(), work.now());
     diesel::insert_into(proofs::table)
         .values((

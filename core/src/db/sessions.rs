@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::accounts;
 use super::dialect::RotateSession;
+use super::lock::Lock;
 use super::schema::{accounts as a, identities, sessions};
 use super::work::Work;
 use crate::account::Account;
@@ -98,6 +99,7 @@ pub fn rotate(work: &mut Work<'_>, token: RefreshToken, settings: &Settings) -> 
 }
 
 pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityId>) -> Result<()> {
+    work.must_hold(Lock::Account(session.account_id))?;
     let origin = work.origin();
     diesel::insert_into(sessions::table)
         .values((
@@ -120,6 +122,7 @@ pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityI
 
 /// Stores a rotation that [`crate::session::turn`] allowed.
 pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
+    work.must_hold(Lock::Account(session.account_id))?;
     diesel::update(sessions::table.filter(sessions::id.eq(session.id)))
         .set((sessions::counter.eq(session.counter), sessions::rotated_at.eq(session.rotated_at)))
         .execute(work.conn)?;
@@ -127,9 +130,10 @@ pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
 }
 
 /// Ends a live session.
-pub fn end(work: &mut Work<'_>, id: SessionId, reason: EndReason) -> Result<()> {
+pub fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
+    work.must_hold(Lock::Account(session.account_id))?;
     let now = work.now();
-    diesel::update(sessions::table.filter(sessions::id.eq(id).and(sessions::ended_at.is_null())))
+    diesel::update(sessions::table.filter(sessions::id.eq(session.id).and(sessions::ended_at.is_null())))
         .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
         .execute(work.conn)?;
     Ok(())
@@ -137,6 +141,7 @@ pub fn end(work: &mut Work<'_>, id: SessionId, reason: EndReason) -> Result<()> 
 
 /// Ends every live session of an account; gives how many there were.
 pub fn end_all(work: &mut Work<'_>, account: AccountId, reason: EndReason) -> Result<usize> {
+    work.must_hold(Lock::Account(account))?;
     let now = work.now();
     let live = sessions::account_id.eq(account).and(sessions::ended_at.is_null());
     Ok(diesel::update(sessions::table.filter(live))

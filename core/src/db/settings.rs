@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::lock::Lock;
 use super::schema::settings;
 use super::types::Json;
 use super::work::Work;
@@ -16,6 +17,7 @@ pub fn get(work: &mut Work<'_>) -> Result<Settings> {
 
 /// Puts the defaults where there is nothing yet.
 pub fn ensure(work: &mut Work<'_>) -> Result<()> {
+    work.must_hold(Lock::House)?;
     let rows: i64 = settings::table.count().get_result(work.conn)?;
     if rows == 0 {
         let now = work.now();
@@ -32,6 +34,7 @@ pub fn ensure(work: &mut Work<'_>) -> Result<()> {
 }
 
 pub fn replace(work: &mut Work<'_>, authentication: &Authentication) -> Result<()> {
+    work.must_hold(Lock::House)?;
     let now = work.now();
     diesel::update(settings::table)
         .set((

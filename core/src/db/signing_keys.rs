@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::lock::Lock;
 use super::schema::signing_keys;
 use super::types::Json;
 use super::work::Work;
@@ -46,6 +47,7 @@ pub fn list_usable(work: &mut Work<'_>) -> Result<Vec<StoredKey>> {
 }
 
 pub fn insert(work: &mut Work<'_>, key: &StoredKey) -> Result<()> {
+    work.must_hold(Lock::House)?;
     diesel::insert_into(signing_keys::table)
         .values((
             signing_keys::kid.eq(&key.kid),
@@ -62,6 +64,7 @@ pub fn insert(work: &mut Work<'_>, key: &StoredKey) -> Result<()> {
 
 /// Sets the end of every key that has none.
 pub fn retire_all(work: &mut Work<'_>, verifies_until: Timestamp) -> Result<()> {
+    work.must_hold(Lock::House)?;
     diesel::update(signing_keys::table.filter(signing_keys::verifies_until.is_null()))
         .set(signing_keys::verifies_until.eq(verifies_until))
         .execute(work.conn)?;

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::conn::Both;
+use super::lock::Lock;
 use super::schema::throttles;
 use super::work::Work;
 use crate::clock::Timestamp;
@@ -19,6 +20,7 @@ pub fn find(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Counted>> {
 }
 
 pub fn put(work: &mut Work<'_>, key: &[u8], counted: Counted) -> Result<()> {
+    work.must_hold(Lock::Counter(key))?;
     let values = (
         throttles::failures.eq(counted.failures),
         throttles::next_at.eq(counted.next_at),

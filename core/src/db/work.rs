@@ -6,8 +6,11 @@ use std::sync::Arc;
 use uuid::{Builder, Uuid};
 
 use super::conn::Conn;
+use super::lock::{self, Lock};
 use super::store::Shared;
 use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::id::AccountId;
 use crate::keyring::Keyring;
 
 /// Where a request came from, for the audit trail and the limits.
@@ -26,11 +29,12 @@ pub struct Work<'c> {
     pub(crate) shared: &'c Shared,
     pub(crate) origin: &'c Origin,
     pub(crate) posted: bool,
+    held: Vec<i64>,
 }
 
 impl<'c> Work<'c> {
     pub(crate) fn new(conn: &'c mut Conn, shared: &'c Shared, origin: &'c Origin) -> Self {
-        Self { conn, now: shared.clock.now(), shared, origin, posted: false }
+        Self { conn, now: shared.clock.now(), shared, origin, posted: false, held: Vec::new() }
     }
 
     /// The one instant at which all of this unit happens.
@@ -52,6 +56,35 @@ impl<'c> Work<'c> {
     #[must_use]
     pub fn random<const N: usize>(&self) -> [u8; N] {
         self.shared.chance.bytes()
+    }
+
+    /// Takes locks that last until this unit ends, and waits for them. What was read before may have changed.
+    pub fn hold(&mut self, locks: &[Lock<'_>]) -> Result<()> {
+        let mut wanted: Vec<i64> = locks.iter().map(|lock| lock.number()).collect();
+        wanted.retain(|number| !self.held.contains(number));
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        lock::take(self.conn, &wanted)?;
+        self.held.append(&mut wanted);
+        Ok(())
+    }
+
+    /// An account that this unit has made: nobody else can know it yet.
+    pub(super) fn hold_new(&mut self, account: AccountId) {
+        self.held.push(Lock::Account(account).number());
+    }
+
+    #[must_use]
+    pub fn holds(&self, lock: Lock<'_>) -> bool {
+        self.held.contains(&lock.number())
+    }
+
+    /// What changes something asks for its lock: without it, two units could decide by the same facts.
+    pub(super) fn must_hold(&self, lock: Lock<'_>) -> Result<()> {
+        if self.holds(lock) { Ok(()) } else { Err(Error::Broken(format!("changed without its lock: {}", lock.kind()))) }
     }
 
     /// A new `UUIDv7` made of this unit's now.
