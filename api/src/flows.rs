@@ -3,7 +3,8 @@
 use doorstep_core::challenge::Presented;
 use doorstep_core::db::Origin;
 use doorstep_core::error::Fault;
-use doorstep_core::mailed_secret::{self, Confirm, Confirmed, Desk};
+use doorstep_core::linking::Desk;
+use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
 use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};

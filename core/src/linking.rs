@@ -2,6 +2,7 @@
 //! (rules 1 to 3 and 8 to 10). They know no database, so that they can be tried in every order of events.
 
 use crate::account::AccountState;
+use crate::challenge::ChallengePurpose;
 use crate::settings::SignUpPolicy;
 
 /// Who holds an address, as far as a rule has to know.
@@ -106,6 +107,52 @@ pub fn spend(holder: Holder, house: House) -> Outcome {
         Holder::Unclaimed { alone: false } => Outcome::ClaimPart,
         Holder::Nobody if house.sign_up == SignUpPolicy::Open => Outcome::Create,
         Holder::Nobody => Outcome::Refuse,
+    }
+}
+
+/// Where a secret is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Desk {
+    SignUp,
+    PasswordReset,
+}
+
+impl Desk {
+    /// What sign-up's secret does (set a first password) forgot password does as well, and it gives less for
+    /// it: no session. The other way round a reset would sign in.
+    #[must_use]
+    pub const fn takes(self) -> &'static [ChallengePurpose] {
+        match self {
+            Self::SignUp => &[ChallengePurpose::SignUp],
+            Self::PasswordReset => {
+                &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp, ChallengePurpose::AdminInvitation]
+            }
+        }
+    }
+}
+
+/// What a mailed secret was made for, and who held the address then: the account and its security epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<A> {
+    pub purpose: ChallengePurpose,
+    pub held_by: Option<(A, i64)>,
+}
+
+/// [`spend`] for a secret as it was made, which is good only for whom it was made (rule 5): the account must be
+/// the same, in the same epoch.
+#[must_use]
+pub fn redeem<A: PartialEq>(made: Made<A>, held_by: Option<(A, i64)>, holder: Holder, house: House) -> Outcome {
+    let for_this_one = match (made.held_by, held_by) {
+        (Some(then), now) => now == Some(then),
+        // somebody whom support has met since then
+        (None, Some(_)) => matches!(holder, Holder::Unclaimed { .. }),
+        (None, None) => true,
+    };
+    match spend(holder, house) {
+        _ if !for_this_one => Outcome::Refuse,
+        // what sign-up mails never sets the password of an account that has an owner: it would sign in as well
+        Outcome::Recover if made.purpose == ChallengePurpose::SignUp => Outcome::Refuse,
+        outcome => outcome,
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::{Answer, Ask, Outcome};
+use super::super::{Answer, Ask, Desk, Outcome};
 use super::model::{Case, Happened, Key, Login, Person, Switch, World};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::limits;
-use crate::mailed_secret::Desk;
 use crate::session::Turn;
 
 macro_rules! holds {

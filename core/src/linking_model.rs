@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::{self as linking, Answer, Ask, Holder, House, Outcome, Sender, Shown};
+use super::super::{self as linking, Answer, Ask, Desk, Holder, House, Made, Outcome, Sender, Shown};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::id::{AccountId, DeviceId, SessionId};
 use crate::limits;
-use crate::mailed_secret::Desk;
 use crate::session::{self, Facts, Session, Turn};
 use crate::settings::{Authentication, Method, Settings, SignUpPolicy, UnknownRequesters};
 
@@ -290,7 +289,7 @@ impl World {
     /// `mailed_secret::confirm`: a refusal is rolled back.
     pub fn present(&mut self, n: usize, desk: Desk) -> Happened {
         let secret = self.secrets[n].clone();
-        let takes = desk == Desk::PasswordReset || secret.purpose == ChallengePurpose::SignUp;
+        let takes = desk.takes().contains(&secret.purpose);
         let live = secret.state == ChallengeState::Live && secret.age < limits::LINK_LIFE;
         let (true, true, Some(reader)) = (takes && live, secret.arrived, secret.address.reader()) else {
             return Happened::Nothing;
@@ -309,20 +308,10 @@ impl World {
         Happened::Spent(n, outcome, account)
     }
 
-    /// `mailed_secret::outcome`: the secret is bound to an account and its epoch (rule 5).
     fn outcome(&self, secret: &Secret) -> Outcome {
-        let account = self.account_of(secret.address);
-        let bound_elsewhere = match (secret.bound, account) {
-            (Some((bound, epoch)), Some(account)) => bound != account || epoch != self.accounts[account].epoch,
-            (Some(_), None) => true,
-            (None, Some(account)) => !self.is_unclaimed(account),
-            (None, None) => false,
-        };
-        if bound_elsewhere {
-            Outcome::Refuse
-        } else {
-            linking::spend(self.holder(secret.address), self.house(secret.address))
-        }
+        let held_by = self.account_of(secret.address).map(|account| (account, self.accounts[account].epoch));
+        let made = Made { purpose: secret.purpose, held_by: secret.bound };
+        linking::redeem(made, held_by, self.holder(secret.address), self.house(secret.address))
     }
 
     /// `mailed_secret::own` and `split`.

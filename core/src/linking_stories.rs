@@ -6,13 +6,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::{Answer, Ask, Outcome};
+use super::super::{Answer, Ask, Desk, Outcome};
 use super::invariants::{Checked, holds, invariants, is_kept, only_asked, only_observed, owned_by_proof, turned};
 use super::model::{Happened, Key, Person, Switch, World};
 use crate::account::AccountState;
 use crate::challenge::ChallengeState;
 use crate::limits;
-use crate::mailed_secret::Desk;
 use crate::session::{EndReason, Turn};
 
 /// Indices count back from the latest, round and round, so that every number names something.

@@ -220,6 +220,25 @@ fn rs_19_a_closed_account_yields_nothing_to_anybody() {
     }
 }
 
+#[test]
+fn a_secret_is_good_only_for_whom_it_was_made() {
+    const ADA: Option<(&str, i64)> = Some(("ada", 1));
+    let purposes = ChallengePurpose::ALL.iter().copied();
+    for (purpose, (holder, house)) in purposes.flat_map(|purpose| pairs().into_iter().map(move |pair| (purpose, pair)))
+    {
+        let redeem = |then, now| redeem(Made { purpose, held_by: then }, now, holder, house);
+        for (then, now) in [(ADA, Some(("ada", 2))), (ADA, Some(("bob", 1))), (ADA, None)] {
+            assert_eq!(redeem(then, now), Outcome::Refuse, "{purpose:?} {holder:?} {then:?} {now:?}");
+        }
+        let met_since = redeem(None, ADA);
+        let unclaimed = matches!(holder, Unclaimed { .. });
+        assert_eq!(met_since, if unclaimed { spend(holder, house) } else { Outcome::Refuse }, "{purpose:?} {holder:?}");
+        let signs_in_to_anothers = purpose == ChallengePurpose::SignUp && spend(holder, house) == Outcome::Recover;
+        let as_it_was = if signs_in_to_anothers { Outcome::Refuse } else { spend(holder, house) };
+        assert_eq!(redeem(ADA, ADA), as_it_was, "{purpose:?} {holder:?} {house:?}");
+    }
+}
+
 /// An admin who turns something off never opens another road by it.
 #[test]
 fn ad_01_a_stricter_house_does_the_same_or_nothing() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::account::{Account, AccountState, Role};
+use crate::account::{Account, Role};
 use crate::audit::{self, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose, Presented, Shown};
 use crate::db::{self, Lock, Work};
@@ -13,7 +13,7 @@ use crate::hashing::PasswordHash;
 use crate::id::{AccountId, ChallengeId, IdentityId};
 use crate::identity::{Identity, IdentityKey, ProofMethod};
 use crate::limits;
-use crate::linking::{self, Answer, Ask, Holder, House, Outcome};
+use crate::linking::{self, Answer, Ask, Desk, Holder, House, Made, Outcome};
 use crate::mail::{Mail, MailContent, MailedSecret};
 use crate::outbox;
 use crate::secret::DeviceToken;
@@ -98,26 +98,6 @@ fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {
     })
 }
 
-/// Where a secret is presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Desk {
-    SignUp,
-    PasswordReset,
-}
-
-impl Desk {
-    /// What sign-up's secret does (set a first password) forgot password does as well, and it gives less for
-    /// it: no session. The other way round a reset would sign in.
-    const fn takes(self) -> &'static [ChallengePurpose] {
-        match self {
-            Self::SignUp => &[ChallengePurpose::SignUp],
-            Self::PasswordReset => {
-                &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp, ChallengePurpose::AdminInvitation]
-            }
-        }
-    }
-}
-
 /// What a secret would do, for the page that asks for a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
@@ -150,18 +130,11 @@ pub fn inspect(work: &mut Work<'_>, desk: Desk, presented: &Presented) -> Result
     })
 }
 
-/// Rule 8 on the facts of now, for a challenge bound to an account and its epoch (rule 5).
+/// Rule 8 on the facts of now.
 fn outcome(settings: &Settings, held: &Held, challenge: &Challenge) -> Outcome {
-    let bound_elsewhere = match (&challenge.account_id, &held.account) {
-        (Some(bound), Some(account)) => *bound != account.id || challenge.epoch != Some(account.security_epoch),
-        (Some(_), None) => true,
-        (None, Some(account)) => account.state != AccountState::Unclaimed,
-        (None, None) => false,
-    };
-    let outcome = linking::spend(held.holder, house(settings, &challenge.address));
-    // what sign-up mails never sets the password of an account that has an owner: it would sign in as well
-    let recovers_by_sign_up = outcome == Outcome::Recover && challenge.purpose == ChallengePurpose::SignUp;
-    if bound_elsewhere || recovers_by_sign_up { Outcome::Refuse } else { outcome }
+    let made = Made { purpose: challenge.purpose, held_by: challenge.account_id.zip(challenge.epoch) };
+    let held_by = held.account.as_ref().map(|account| (account.id, account.security_epoch));
+    linking::redeem(made, held_by, held.holder, house(settings, &challenge.address))
 }
 
 /// Recognises a secret before the password is hashed; to be followed by [`confirm`].

@@ -1,8 +1,8 @@
 //! Forgot password, which is also how an account that support keeps is claimed.
 
 use actix_web::{HttpResponse, post, web};
-use doorstep_core::linking::Ask;
-use doorstep_core::mailed_secret::{self, Desk};
+use doorstep_core::linking::{Ask, Desk};
+use doorstep_core::mailed_secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;

@@ -1,8 +1,8 @@
 //! Sign-up: an address and nothing else, then a password by whoever reads its mail.
 
 use actix_web::{HttpResponse, post, web};
-use doorstep_core::linking::Ask;
-use doorstep_core::mailed_secret::{self, Desk};
+use doorstep_core::linking::{Ask, Desk};
+use doorstep_core::mailed_secret;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;

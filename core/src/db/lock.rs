@@ -56,8 +56,8 @@ impl Lock<'_> {
             name.extend(part.len().to_be_bytes());
             name.extend_from_slice(part);
         }
-        let [a, b, c, d, e, f, g, h, ..] = sha256(&name);
-        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+        let hash = sha256(&name);
+        hash.first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
     }
 
     pub(super) const fn kind(self) -> &'static str {
@@ -120,7 +120,7 @@ mod tests {
             Lock::Identity(&ada),
             Lock::Account(id),
         ]
-        .map(|lock| lock.number());
+        .map(|lock: Lock<'_>| lock.number());
         let mut distinct = numbers.to_vec();
         distinct.sort_unstable();
         distinct.dedup();

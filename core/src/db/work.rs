@@ -60,7 +60,7 @@ impl<'c> Work<'c> {
 
     /// Takes locks that last until this unit ends, and waits for them. What was read before may have changed.
     pub fn hold(&mut self, locks: &[Lock<'_>]) -> Result<()> {
-        let mut wanted: Vec<i64> = locks.iter().map(|lock| lock.number()).collect();
+        let mut wanted: Vec<i64> = locks.iter().map(Lock::number).collect();
         wanted.retain(|number| !self.held.contains(number));
         wanted.sort_unstable();
         wanted.dedup();

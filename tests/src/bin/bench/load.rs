@@ -32,6 +32,14 @@ impl Ask {
         Self { bytes: head.into_bytes(), expected: &[200, 201, 202] }
     }
 
+    /// As if it came from an address of its own, by way of the proxy that the driver is.
+    pub fn of_client(mut self, number: usize) -> Self {
+        let header = format!("X-Forwarded-For: 10.1.{}.{}\r\n", number / 250, number % 250 + 1);
+        let after_first_line = self.bytes.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
+        self.bytes.splice(after_first_line..after_first_line, header.into_bytes());
+        self
+    }
+
     /// Being sent away with 503 is an answer as well.
     pub fn or_overloaded(self) -> Self {
         Self { expected: &[200, 201, 503], ..self }
@@ -89,25 +97,25 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The CPU seconds of one hash: the median of a few, its memory block reused.
-pub fn median_hash() -> f64 {
+/// The CPU seconds of one hash, its memory block reused, on so many threads at once.
+pub fn one_hash(threads: usize) -> f64 {
+    let before = crate::server::cpu_seconds("self");
+    hammer(threads, |_| hash_times(HASHES));
+    (crate::server::cpu_seconds("self") - before) / (HASHES * threads) as f64
+}
+
+const HASHES: usize = 100;
+
+fn hash_times(times: usize) {
     let params = Params::new(19_456, 2, 1, Some(32)).unwrap();
     let mut blocks = vec![Block::default(); params.block_count()];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut out = [0; 32];
-    let mut times: Vec<f64> = (0..21)
-        .map(|_| {
-            let before = crate::server::cpu_seconds("self");
-            for _ in 0..4 {
-                argon2
-                    .hash_password_into_with_memory(b"correct horse battery staple", &[7; 16], &mut out, &mut blocks)
-                    .unwrap();
-            }
-            (crate::server::cpu_seconds("self") - before) / 4.0
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times.iter().sum::<f64>() / 21.0
+    for _ in 0..times {
+        argon2
+            .hash_password_into_with_memory(b"correct horse battery staple", &[7; 16], &mut out, &mut blocks)
+            .unwrap();
+    }
 }
 
 /// The time below which a share of the times lies.

@@ -28,9 +28,10 @@ pub struct SignedIn {
     refresh_token: String,
 }
 
-/// CPU seconds of the server for one request, and requests a second.
+/// CPU seconds of the server (and of `PostgreSQL`) for one request, and requests a second.
 pub struct Cost {
     pub cpu: f64,
+    pub database: f64,
     pub rate: f64,
 }
 
@@ -40,6 +41,19 @@ pub fn cpu_seconds(pid: &str) -> f64 {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / TICKS
+}
+
+/// CPU seconds of everything `PostgreSQL` runs here, ended back ends included.
+fn postgres_seconds() -> f64 {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+    let of_postgres = stats.filter(|stat| stat.contains("(postgres)"));
+    let ticks = |stat: String| {
+        let fields: Vec<f64> =
+            stat.rsplit(')').next().unwrap().split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
+        fields[11] + fields[12] + fields[13] + fields[14]
+    };
+    of_postgres.map(ticks).sum::<f64>() / TICKS
 }
 
 impl Server {
@@ -68,13 +82,20 @@ impl Server {
         serde_json::from_str(&Connection::open(&self.address).send(ask).1).unwrap()
     }
 
-    /// An account with its owner, by way of forgot password.
-    pub fn claims(&self, email: &str) -> String {
-        self.ask(&Ask::post("/v1/password-resets", None, &json!({ "email": email }).to_string()));
+    /// An account with its owner, by way of forgot password, for each of so many clients.
+    pub fn claims(&self, clients: usize) -> Vec<String> {
+        (0..clients).map(|number| self.claim(number)).collect()
+    }
+
+    fn claim(&self, number: usize) -> String {
+        let email = format!("owner{number}@example.org");
+        let ask = json!({ "email": email }).to_string();
+        self.ask(&Ask::post("/v1/password-resets", None, &ask).of_client(number));
         let code = loop {
             let mails = std::fs::read_dir(self.dir.path().join("data/mail")).into_iter().flatten().flatten();
             let texts = mails.filter(|mail| mail.path().extension().is_some_and(|kind| kind == "eml"));
-            let found = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok()).find_map(|text| {
+            let texts = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok());
+            let found = texts.filter(|text| text.contains(&format!("To: {email}"))).find_map(|text| {
                 text.lines().find_map(|line| line.strip_prefix("Code: ").map(|code| code.trim().to_owned()))
             });
             if let Some(code) = found {
@@ -84,30 +105,32 @@ impl Server {
         };
         let body = json!({ "email": email, "code": code, "password": PASSWORD });
         // whoever asked for an address nobody has is offered sign-up
-        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()));
-        email.to_owned()
+        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()).of_client(number));
+        email
     }
 
-    fn sign_in_ask(email: &str) -> Ask {
-        Ask::post("/v1/sessions", None, &json!({ "email": email, "password": PASSWORD }).to_string())
+    fn sign_in_ask(email: &str, client: usize) -> Ask {
+        let body = json!({ "email": email, "password": PASSWORD }).to_string();
+        Ask::post("/v1/sessions", None, &body).of_client(client)
     }
 
     pub fn signs_in(&self, email: &str) -> SignedIn {
-        let body = self.ask(&Self::sign_in_ask(email));
+        let body = self.ask(&Self::sign_in_ask(email, 0));
         let text = |name: &str| body[name].as_str().unwrap().to_owned();
         SignedIn { access_token: text("access_token"), refresh_token: text("refresh_token") }
     }
 
-    pub fn cpu_per_request(&self, ask: &Ask, callers: usize, times: usize) -> f64 {
+    pub fn cpu_per_request(&self, ask: &Ask, callers: usize, times: usize) -> Cost {
         repeat(&self.address, ask, 500);
-        self.measure(times, || repeat_from(&self.address, ask, callers, times)).cpu
+        self.measure(times, || repeat_from(&self.address, ask, callers, times))
     }
 
     fn measure(&self, times: usize, run: impl FnOnce()) -> Cost {
-        let (cpu, started) = (self.cpu(), now());
+        let (cpu, database, started) = (self.cpu(), postgres_seconds(), now());
         run();
-        let seconds = started.elapsed().as_secs_f64();
-        Cost { cpu: (self.cpu() - cpu) / times as f64, rate: times as f64 / seconds }
+        let (seconds, times) = (started.elapsed().as_secs_f64(), times as f64);
+        let database = if self.database.is_some() { (postgres_seconds() - database) / times } else { 0.0 };
+        Cost { cpu: (self.cpu() - cpu) / times, database, rate: times / seconds }
     }
 
     pub fn pushes(&self, callers: usize, times: usize) -> Cost {
@@ -139,18 +162,22 @@ impl Server {
         })
     }
 
-    pub fn sign_ins(&self, email: &str, callers: usize, times: usize) -> Cost {
-        self.measure(times, || repeat_from(&self.address, &Self::sign_in_ask(email), callers, times))
+    /// Each of so many callers signs in to an account of their own, again and again.
+    pub fn sign_ins(&self, emails: &[String], each: usize) -> Cost {
+        self.measure(emails.len() * each, || {
+            hammer(emails.len(), |client| repeat(&self.address, &Self::sign_in_ask(&emails[client], client), each));
+        })
     }
 
     /// Does something while clients sign in without pause; gives its result and the sign-ins a second.
-    pub fn in_a_storm<T>(&self, email: &str, clients: usize, run: impl FnOnce() -> T) -> (T, f64) {
+    pub fn in_a_storm<T>(&self, emails: &[String], run: impl FnOnce() -> T) -> (T, f64) {
         let (over, done) = (AtomicBool::new(false), AtomicU64::new(0));
-        let ask = Self::sign_in_ask(email).or_overloaded();
         let started = now();
         let result = std::thread::scope(|scope| {
-            for _ in 0..clients {
-                scope.spawn(|| {
+            for (client, email) in emails.iter().enumerate() {
+                let (over, done) = (&over, &done);
+                scope.spawn(move || {
+                    let ask = Self::sign_in_ask(email, client).or_overloaded();
                     let mut connection = Connection::open(&self.address);
                     while !over.load(Ordering::Relaxed) {
                         if connection.send(&ask).0 == 201 {
@@ -203,6 +230,7 @@ fn launch(dir: &std::path::Path, database: Option<&str>) -> (Child, String, Opti
     let binary: PathBuf = std::env::current_exe().unwrap().with_file_name("doorstep");
     let mut command = Command::new(binary);
     command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", "127.0.0.1:0").env("DOORSTEP_LOG_LEVEL", "warn");
+    command.env("DOORSTEP_SERVER_TRUSTED_PROXIES", "127.0.0.1");
     command.envs(database.map(|url| ("DATABASE_URL", url))).stdout(Stdio::piped());
     let mut process = command.spawn().expect("build it first: cargo build --release");
     let (mut address, mut key) = (String::new(), None);
