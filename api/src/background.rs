@@ -50,8 +50,8 @@ pub fn start(store: Store, tokens: Arc<AccessTokens>, stop: Arc<Stop>) -> std::i
         while !stop.wait(FOLLOW_EVERY) {
             match house::follow(&store, &tokens.keys()) {
                 Ok(Some(keys)) => {
-                    tracing::info!("following new signing keys");
                     tokens.replace_keys(keys);
+                    tracing::info!("following new signing keys");
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "cannot look for changes"),

@@ -1,7 +1,7 @@
 //! Configuration: a file, then the environment over it, one name for both. The one place that reads the
 //! environment. A wrong setting is an error that names the key, the value and the cure.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use doorstep_core::db::Location;
@@ -40,6 +40,7 @@ pub struct Server {
     /// Request threads; as many as cores where it is not set.
     pub workers: Option<usize>,
     /// Whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Web origins that may call from a browser, exactly as browsers send them.
     pub cors_origins: Vec<String>,
@@ -292,16 +293,35 @@ fn put(table: &mut Table, name: &str, path: &str, value: &str) -> Result<(), Str
     let (section_name, key) =
         path.split_once('_').ok_or_else(|| format!("{name} is unknown: expected {PREFIX}SECTION_KEY"))?;
     let section = section(table, name, section_name)?;
-    section.insert(key.to_owned(), parse_value(value));
     // what is wrong with it is said by the name it came by
-    let alone = Table::from_iter([(
-        section_name.to_owned(),
-        Value::Table(Table::from_iter([(key.to_owned(), parse_value(value))])),
-    )]);
-    match Value::Table(alone).try_into::<Config>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("{name} is refused: {}", error.message())),
-    }
+    let alone = |value: Value| {
+        let section = Value::Table(Table::from_iter([(key.to_owned(), value)]));
+        Value::Table(Table::from_iter([(section_name.to_owned(), section)])).try_into::<Config>()
+    };
+    let one = parse_value(value);
+    let list = Value::Array(value.split(',').map(|item| Value::String(item.trim().to_owned())).collect());
+    let good = match (alone(one.clone()), alone(list.clone())) {
+        (Ok(_), _) => one,
+        (Err(_), Ok(_)) => list,
+        (Err(error), Err(of_list)) => {
+            let why = if error.message().contains("a sequence") { of_list } else { error };
+            // what may be a secret is not repeated
+            let shown = if ["secret", "url"].iter().any(|word| key.contains(word)) { "…" } else { value };
+            return Err(format!("{name} = {shown:?} is refused: {}", why.message()));
+        }
+    };
+    section.insert(key.to_owned(), good);
+    Ok(())
+}
+
+/// Networks, where an address alone means just that one.
+fn networks<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: String| {
+        let alone = text.parse::<IpAddr>().map(IpNet::from);
+        let found = alone.or_else(|_| text.parse::<IpNet>());
+        found.map_err(|_| serde::de::Error::custom(format!("{text:?} is no network such as 10.0.0.0/8 or 10.1.2.3")))
+    };
+    Vec::<String>::deserialize(input)?.into_iter().map(network).collect()
 }
 
 fn section<'t>(table: &'t mut Table, name: &str, section: &str) -> Result<&'t mut Table, String> {

@@ -18,7 +18,8 @@ fn the_environment_goes_over_the_file() {
         "[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://a.example/\"",
         &[
             ("DOORSTEP_SERVER_LISTEN", "0.0.0.0:2"),
-            ("DOORSTEP_SERVER_TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+            ("DOORSTEP_SERVER_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("DOORSTEP_SERVER_CORS_ORIGINS", "[\"https://a.example\"]"),
             ("DOORSTEP_DATABASE_CONNECTIONS", "3"),
             ("DATABASE_URL", "postgres://localhost/x"),
             ("HOME", "/root"),
@@ -27,7 +28,8 @@ fn the_environment_goes_over_the_file() {
     .unwrap();
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:2");
     assert_eq!(config.public_url(), "https://a.example");
-    assert_eq!(config.server.trusted_proxies.len(), 1);
+    assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.server.cors_origins, ["https://a.example"]);
     assert_eq!(config.database.connections, 3);
     assert_eq!(config.location(), Ok(Location::Postgres("postgres://localhost/x".into())));
 }
@@ -35,11 +37,12 @@ fn the_environment_goes_over_the_file() {
 #[test]
 fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
     type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let wrong: [Wrong<'_>; 14] = [
+    let wrong: [Wrong<'_>; 15] = [
         ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
         ("[servr]", &[], &["servr"]),
         ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),
-        ("", &[("DOORSTEP_SERVER_LISTEN", "8080")], &["DOORSTEP_SERVER_LISTEN"]),
+        ("", &[("DOORSTEP_SERVER_LISTEN", "8080")], &["DOORSTEP_SERVER_LISTEN", "8080"]),
+        ("", &[("DOORSTEP_SERVER_TRUSTED_PROXIES", "proxy")], &["SERVER_TRUSTED_PROXIES", "proxy", "10.0.0.0/8"]),
         ("", &[("DOORSTEP_SPEED", "1")], &["DOORSTEP_SPEED"]),
         ("", &[("DATABASE_URL", "mysql://x")], &["database.url", "postgres://"]),
         ("[links]\nreset = \"https://a.example/reset?token={token}\"", &[], &["links.reset", "#token={token}"]),

@@ -31,7 +31,7 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
     let faults = state::judge(state.hasher.take_place()?, password.clone(), policy.clone()).await?;
     refuse(faults)?;
     let (desk, presented) = (asked.desk, asked.presented);
-    let shown = state.write(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
+    let shown = state.write_forgettably(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
     refuse(policy.faults_for(&password, &shown.challenge.address))?;
     let password = state::hash(state.hasher.take_place()?, password).await?;
     let confirm = Confirm {
@@ -55,7 +55,7 @@ pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: &
         .map_err(|fault| Error::Invalid(vec![Fault::new("/password", fault.code(), fault.detail())]))?;
     let place = state.hasher.take_place()?;
     let begun = ask.clone();
-    let candidate = state.write(origin, move |work| session::begin_sign_in(work, &begun)).await?;
+    let candidate = state.write_forgettably(origin, move |work| session::begin_sign_in(work, &begun)).await?;
     let verdict = state::verify(place, password, candidate.stored.clone()).await?;
     state.write(origin, move |work| session::finish_sign_in(work, &ask, &candidate, &verdict)).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use doorstep_core::access_token::AccessTokens;
 use doorstep_core::clock::Timestamp;
-use doorstep_core::db::{Origin, Store, Work};
+use doorstep_core::db::{Origin, Promise, Store, Work};
 use doorstep_core::hashing::{Hasher, PasswordHash, Place, Verdict};
 use doorstep_core::password::{Password, PasswordFault, PasswordPolicy};
 use doorstep_core::{Error, Result};
@@ -60,7 +60,18 @@ impl State {
         writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (send, answer) = oneshot::channel();
-        self.store.submit_write(origin.clone(), writes, move |result| drop(send.send(result)));
+        self.store.submit_write(origin.clone(), Promise::Lasting, writes, move |result| drop(send.send(result)));
+        wait(answer).await
+    }
+
+    /// Writes what may be forgotten if the machine loses its power.
+    pub async fn write_forgettably<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (send, answer) = oneshot::channel();
+        self.store.submit_write(origin.clone(), Promise::Forgettable, writes, move |result| drop(send.send(result)));
         wait(answer).await
     }
 

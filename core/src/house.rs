@@ -82,9 +82,13 @@ pub fn tidy(store: &Store) -> Result<bool> {
         let throttles = db::throttles::delete_before(work, idle, BROOM)?;
         let forgotten = ago(work, limits::IDEMPOTENCY_LIFE);
         db::idempotency_keys::delete_before(work, forgotten)?;
+        // no session outlives its absolute end, ended or not
+        let longest = settings::current(work)?.session_absolute();
+        let began = ago(work, longest + day);
+        let sessions = db::sessions::delete_before(work, began, BROOM)?;
         db::signing_keys::delete_retired(work)?;
         signing_key::ensure(work)?;
         let full = usize::try_from(BROOM).unwrap_or(usize::MAX);
-        Ok([mail, challenges, throttles].contains(&full))
+        Ok([mail, challenges, throttles, sessions].contains(&full))
     })
 }

@@ -135,6 +135,10 @@ impl Settings {
 
 /// The settings as they are in this transaction.
 pub fn current(work: &mut Work<'_>) -> Result<Arc<Settings>> {
+    let version = db::settings::version(work)?;
+    if let Some(known) = last_seen(work).filter(|known| known.version == version) {
+        return Ok(known);
+    }
     let settings = Arc::new(db::settings::get(work)?);
     let mut cached = work.shared.settings.write().unwrap_or_else(PoisonError::into_inner);
     *cached = Some(Arc::clone(&settings));

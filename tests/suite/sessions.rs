@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doorstep_core::clock::Timestamp;
+use doorstep_core::house;
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{App, SignedIn, on_both};
 
@@ -125,6 +126,21 @@ on_both! {
         app.advance(DAY);
         is_dead(app, &session);
         assert_eq!(ended_because(app, "expired"), 1);
+    }
+
+    fn a_session_is_kept_until_its_absolute_end_and_then_deleted(app) {
+        let old = app.signs_up("ada@example.org");
+        let kept = || app.count("SELECT count(*) AS n FROM sessions");
+        app.advance(DAY * 2);
+        let young = SignedIn::of(&app.tries_to_sign_in("ada@example.org", PASSWORD).expect(201));
+        app.advance(DAY * 30 - seconds(60));
+        house::tidy(app.store()).unwrap();
+        assert_eq!(kept(), 1);
+        is_refused(app, &old);
+        is_refused(app, &young);
+        app.advance(DAY * 2);
+        house::tidy(app.store()).unwrap();
+        assert_eq!(kept(), 0);
     }
 
     fn se_09_an_idle_session_ends(app) {

@@ -54,8 +54,9 @@ pub async fn inspect_password_reset(
 ) -> Result<HttpResponse, Problem> {
     let SecretPresented { token, email, code } = body.value;
     let presented = secrets::presented(token, email.as_deref(), code)?;
-    let inspection =
-        state.write(&origin, move |work| mailed_secret::inspect(work, Desk::PasswordReset, &presented)).await?;
+    let inspection = state
+        .write_forgettably(&origin, move |work| mailed_secret::inspect(work, Desk::PasswordReset, &presented))
+        .await?;
     Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
 }
 

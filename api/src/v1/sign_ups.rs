@@ -52,7 +52,8 @@ pub async fn inspect_sign_up(
 ) -> Result<HttpResponse, Problem> {
     let SecretPresented { token, email, code } = body.value;
     let presented = secrets::presented(token, email.as_deref(), code)?;
-    let inspection = state.write(&origin, move |work| mailed_secret::inspect(work, Desk::SignUp, &presented)).await?;
+    let inspection =
+        state.write_forgettably(&origin, move |work| mailed_secret::inspect(work, Desk::SignUp, &presented)).await?;
     Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Bool, HasSqlType, Text};
+use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
 use diesel::sqlite::Sqlite;
 
 use super::conn::Both;
@@ -17,6 +17,7 @@ use super::work::Work;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{OutboxId, SessionId};
+use crate::throttle::Counted;
 
 /// Rotates a session's refresh token where counter, lifetimes, epoch, account and settings are as expected.
 /// Diesel never keeps an `UPDATE` prepared; this one is on the hottest writing road.
@@ -75,6 +76,58 @@ impl QueryFragment<Pg> for RotateSession {
 }
 
 impl QueryFragment<Sqlite> for RotateSession {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out)
+    }
+}
+
+/// Sets a counter of the limits; kept prepared like [`RotateSession`], as two of these come with every sign-in.
+#[derive(Debug, Clone, QueryId)]
+pub(super) struct PutCounter {
+    pub key: Vec<u8>,
+    pub counted: Counted,
+}
+
+impl Query for PutCounter {
+    type SqlType = Binary;
+}
+
+impl PutCounter {
+    fn walk<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<Binary> + HasSqlType<Moment> + HasSqlType<BigInt>,
+        Vec<u8>: ToSql<Binary, DB>,
+        Timestamp: ToSql<Moment, DB>,
+        i64: ToSql<BigInt, DB>,
+    {
+        out.push_sql("INSERT INTO throttles (key, failures, next_at, updated_at) VALUES (");
+        out.push_bind_param::<Binary, _>(&self.key)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.counted.failures)?;
+        for at in [&self.counted.next_at, &self.counted.updated_at] {
+            out.push_sql(", ");
+            out.push_bind_param::<Moment, _>(at)?;
+        }
+        out.push_sql(
+            ") ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, next_at = excluded.next_at, \
+             updated_at = excluded.updated_at RETURNING key",
+        );
+        Ok(())
+    }
+
+    pub fn run(&self, work: &mut Work<'_>) -> Result<()> {
+        Both(self.clone()).get_result::<Vec<u8>>(work.conn)?;
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for PutCounter {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out)
+    }
+}
+
+impl QueryFragment<Sqlite> for PutCounter {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         self.walk(out)
     }

@@ -42,5 +42,5 @@ pub use conn::Conn;
 pub use lock::Lock;
 pub use manager::Location;
 pub use migrate::{Migrated, migrate, redo_last};
-pub use store::{Store, StoreOptions};
+pub use store::{Promise, Store, StoreOptions};
 pub use work::{Origin, Work};

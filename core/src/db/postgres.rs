@@ -11,7 +11,7 @@ use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::conn::Conn;
 use super::manager::{Location, Manager, Pooled, Use};
-use super::store::Shared;
+use super::store::{Promise, Shared};
 use super::work::{Origin, Work};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -104,10 +104,15 @@ impl Inner {
         })
     }
 
-    pub fn write<T>(&self, origin: &Origin, writes: &mut impl FnMut(&mut Work<'_>) -> Result<T>) -> Result<T> {
+    pub fn write<T>(
+        &self,
+        origin: &Origin,
+        promise: Promise,
+        writes: &mut impl FnMut(&mut Work<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut attempt = 0;
         loop {
-            let tried = self.with_connection(|conn| self.transaction(conn, origin, writes));
+            let tried = self.with_connection(|conn| self.transaction(conn, origin, promise, writes));
             match tried {
                 Err(error) if error.is_transient() && attempt + 1 < TRIES => {
                     attempt += 1;
@@ -133,10 +138,11 @@ impl Inner {
         &self,
         conn: &mut Conn,
         origin: &Origin,
+        promise: Promise,
         writes: &mut impl FnMut(&mut Work<'_>) -> Result<T>,
     ) -> Result<T, (Error, Again)> {
         type Manager = <Conn as Connection>::TransactionManager;
-        begin(conn).map_err(|error| (error, Again::Safe))?;
+        begin(conn, promise).map_err(|error| (error, Again::Safe))?;
         let mut work = Work::new(conn, &self.shared, origin);
         let result = catch_unwind(AssertUnwindSafe(|| writes(&mut work)))
             .unwrap_or_else(|_| Err(Error::Broken("a unit of work panicked".into())));
@@ -207,11 +213,15 @@ enum Again {
 }
 
 /// READ COMMITTED, whatever the server's default: a statement after a lock must see what its last holder did.
-fn begin(conn: &mut Conn) -> Result<()> {
+fn begin(conn: &mut Conn, promise: Promise) -> Result<()> {
+    const LASTING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    // both in one round trip
+    const FORGETTABLE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off";
     match conn {
-        Conn::Pg(conn) => {
-            Ok(AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL READ COMMITTED")?)
-        }
+        Conn::Pg(conn) => Ok(AnsiTransactionManager::begin_transaction_sql(
+            conn,
+            if promise == Promise::Lasting { LASTING } else { FORGETTABLE },
+        )?),
         Conn::Sqlite(_) => Err(Error::Broken("the PostgreSQL pool has another connection".into())),
     }
 }

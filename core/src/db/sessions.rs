@@ -139,6 +139,14 @@ pub fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<
     Ok(())
 }
 
+/// Deletes sessions that began before an instant, at most so many rows. A `UUIDv7` begins with its instant.
+pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Result<usize> {
+    let first = SessionId::earliest(before);
+    let old = diesel::alias!(sessions as old);
+    let ids = old.filter(old.field(sessions::id).lt(first)).select(old.field(sessions::id)).limit(at_most);
+    Ok(diesel::delete(sessions::table.filter(sessions::id.eq_any(ids))).execute(work.conn)?)
+}
+
 /// Ends every live session of an account; gives how many there were.
 pub fn end_all(work: &mut Work<'_>, account: AccountId, reason: EndReason) -> Result<usize> {
     work.must_hold(Lock::Account(account))?;

@@ -9,6 +9,11 @@ use super::work::Work;
 use crate::error::Result;
 use crate::settings::{Authentication, Settings};
 
+/// The number of the last change: where it is known, the settings are.
+pub fn version(work: &mut Work<'_>) -> Result<i64> {
+    Ok(settings::table.select(settings::version).get_result(work.conn)?)
+}
+
 pub fn get(work: &mut Work<'_>) -> Result<Settings> {
     let (version, authentication) =
         settings::table.select((settings::version, settings::authentication)).get_result::<(i64, Json)>(work.conn)?;

@@ -1,7 +1,8 @@
 //! `SQLite`: readers side by side, and one writer thread with group commit.
 //!
 //! Group commit buys throughput: one fsync carries up to [`GROUP`] units, each in its own savepoint, and nobody
-//! is answered before it is done. One writer also means no unit ever meets "database is locked".
+//! is answered before it is done. One writer also means no unit ever meets "database is locked". A group of units
+//! that may be forgotten goes without the fsync, which is half of what a sign-in costs beside its hash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,12 +10,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::{Connection, SqliteConnection};
 
 use super::conn::Conn;
 use super::manager::{Location, Manager, Use, connect};
-use super::store::Shared;
+use super::store::{Promise, Shared};
 use super::work::{Origin, Work};
 use crate::error::{Error, Result};
 
@@ -59,10 +60,11 @@ impl Sqlite {
     pub fn submit<T: Send + 'static>(
         &self,
         origin: Origin,
+        promise: Promise,
         writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
-        let unit = Box::new(Waiting { origin, writes, done, result: None });
+        let unit = Box::new(Waiting { origin, promise, writes, done, result: None });
         if let Err(TrySendError::Full(unit) | TrySendError::Disconnected(unit)) = self.writer.try_send(unit) {
             unit.finish(Err(Error::Busy { what: "the database's writer", retry_after: Duration::from_secs(1) }));
         }
@@ -71,6 +73,7 @@ impl Sqlite {
 
 /// A unit of work in the writer's queue.
 trait Unit: Send {
+    fn promise(&self) -> Promise;
     /// Does the work; `false` where it is to be rolled back.
     fn run(&mut self, conn: &mut Conn, shared: &Shared) -> Ran;
     /// Tells the asker, once it is known whether the group was committed.
@@ -84,6 +87,7 @@ struct Ran {
 
 struct Waiting<T, F, D> {
     origin: Origin,
+    promise: Promise,
     writes: F,
     done: D,
     result: Option<Result<T>>,
@@ -95,6 +99,10 @@ where
     F: FnMut(&mut Work<'_>) -> Result<T> + Send,
     D: FnOnce(Result<T>) + Send,
 {
+    fn promise(&self) -> Promise {
+        self.promise
+    }
+
     fn run(&mut self, conn: &mut Conn, shared: &Shared) -> Ran {
         let mut work = Work::new(conn, shared, &self.origin);
         let result = catch_unwind(AssertUnwindSafe(|| (self.writes)(&mut work)))
@@ -119,9 +127,18 @@ where
 
 /// The writer's life: take what waits, do it, commit once, answer. Ends when the store is gone.
 fn write_in_groups(mut conn: Conn, jobs: &Receiver<Box<dyn Unit>>, shared: &Shared) {
-    while let Ok(first) = jobs.recv() {
-        let mut group = vec![first];
-        let committed = write_group(&mut conn, &mut group, jobs, shared);
+    let mut left = None;
+    let mut set_to = Promise::Lasting;
+    while let Some(first) = left.take().or_else(|| jobs.recv().ok()) {
+        let mut group = Group { units: vec![first], left: None, promise: Promise::Forgettable };
+        group.units.extend(jobs.try_iter().take(GROUP - 1));
+        if group.units.iter().any(|unit| unit.promise() == Promise::Lasting) {
+            group.promise = Promise::Lasting;
+        }
+        let committed =
+            keep(&mut conn, &mut set_to, group.promise).and_then(|()| write_group(&mut conn, &mut group, jobs, shared));
+        left = group.left;
+        let group = group.units;
         if matches!(committed, Ok(true)) {
             shared.bell.ring();
         }
@@ -135,25 +152,56 @@ fn write_in_groups(mut conn: Conn, jobs: &Receiver<Box<dyn Unit>>, shared: &Shar
     }
 }
 
+/// Units that share a commit.
+struct Group {
+    units: Vec<Box<dyn Unit>>,
+    /// One that came while the group was written, and wants more of a commit than this one gives.
+    left: Option<Box<dyn Unit>>,
+    promise: Promise,
+}
+
+impl Group {
+    /// Lets one more in that has come meanwhile.
+    fn admit(&mut self, jobs: &Receiver<Box<dyn Unit>>) {
+        if self.units.len() >= GROUP || self.left.is_some() {
+            return;
+        }
+        match jobs.try_recv() {
+            Ok(unit) if unit.promise() == Promise::Lasting && self.promise == Promise::Forgettable => {
+                self.left = Some(unit);
+            }
+            Ok(unit) => self.units.push(unit),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Sets what the next commit waits for.
+fn keep(conn: &mut Conn, set_to: &mut Promise, promise: Promise) -> Result<()> {
+    if *set_to != promise {
+        sqlite(conn)?.batch_execute(match promise {
+            Promise::Lasting => "PRAGMA synchronous = FULL",
+            Promise::Forgettable => "PRAGMA synchronous = NORMAL",
+        })?;
+        *set_to = promise;
+    }
+    Ok(())
+}
+
 /// Runs a group in one transaction; says whether something was posted to the outbox.
-fn write_group(
-    conn: &mut Conn,
-    group: &mut Vec<Box<dyn Unit>>,
-    jobs: &Receiver<Box<dyn Unit>>,
-    shared: &Shared,
-) -> Result<bool> {
+fn write_group(conn: &mut Conn, group: &mut Group, jobs: &Receiver<Box<dyn Unit>>, shared: &Shared) -> Result<bool> {
     AnsiTransactionManager::begin_transaction_sql(sqlite(conn)?, "BEGIN IMMEDIATE")?;
     let mut posted = false;
     let mut next = 0;
     let mut ran = Ok(());
-    while let Some(unit) = group.get_mut(next) {
+    while let Some(unit) = group.units.get_mut(next) {
         ran = write_one(conn, unit.as_mut(), shared).map(|p| posted |= p);
         if ran.is_err() {
             break;
         }
         next += 1;
-        if next == group.len() && next < GROUP {
-            group.extend(jobs.try_recv().ok());
+        if next == group.units.len() {
+            group.admit(jobs);
         }
     }
     match ran.and_then(|()| Ok(<Conn as Connection>::TransactionManager::commit_transaction(conn)?)) {

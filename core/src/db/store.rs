@@ -22,6 +22,16 @@ pub struct StoreOptions {
     pub keyring: Keyring,
 }
 
+/// What the commit of a unit promises to whoever is answered after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// It survives a power cut.
+    Lasting,
+    /// It survives our end, and not always the machine's: for a counted try, or a mail on lease, which does no
+    /// harm if it is forgotten then. It costs no fsync.
+    Forgettable,
+}
+
 /// What all units of work of a process have in common.
 pub(crate) struct Shared {
     pub clock: Clock,
@@ -99,11 +109,11 @@ impl Store {
         match &self.engine {
             Engine::Postgres(postgres) => {
                 let mut writes = writes;
-                postgres.write(origin, &mut writes)
+                postgres.write(origin, Promise::Lasting, &mut writes)
             }
             Engine::Sqlite(sqlite) => {
                 let (send, answer) = crossbeam_channel::bounded(1);
-                sqlite.submit(origin.clone(), writes, move |result| drop(send.send(result)));
+                sqlite.submit(origin.clone(), Promise::Lasting, writes, move |result| drop(send.send(result)));
                 answer.recv().unwrap_or_else(|_| Err(Error::Broken("the writer went away".into())))
             }
         }
@@ -129,13 +139,14 @@ impl Store {
     pub fn submit_write<T: Send + 'static>(
         &self,
         origin: Origin,
+        promise: Promise,
         mut writes: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.submit(origin, writes, done),
+            Engine::Sqlite(sqlite) => sqlite.submit(origin, promise, writes, done),
             Engine::Postgres(postgres) => {
-                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.write(&origin, &mut writes))));
+                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.write(&origin, promise, &mut writes))));
             }
         }
     }
@@ -148,7 +159,7 @@ impl Store {
         done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.submit(origin, writes, done),
+            Engine::Sqlite(sqlite) => sqlite.submit(origin, Promise::Lasting, writes, done),
             Engine::Postgres(postgres) => {
                 postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut writes))));
             }

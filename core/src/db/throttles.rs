@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::conn::Both;
+use super::dialect::PutCounter;
 use super::lock::Lock;
 use super::schema::throttles;
 use super::work::Work;
@@ -21,18 +21,7 @@ pub fn find(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Counted>> {
 
 pub fn put(work: &mut Work<'_>, key: &[u8], counted: Counted) -> Result<()> {
     work.must_hold(Lock::Counter(key))?;
-    let values = (
-        throttles::failures.eq(counted.failures),
-        throttles::next_at.eq(counted.next_at),
-        throttles::updated_at.eq(counted.updated_at),
-    );
-    let upsert = diesel::insert_into(throttles::table)
-        .values((throttles::key.eq(key), values))
-        .on_conflict(throttles::key)
-        .do_update()
-        .set(values);
-    Both(upsert).execute(work.conn)?;
-    Ok(())
+    PutCounter { key: key.to_vec(), counted }.run(work)
 }
 
 pub fn delete(work: &mut Work<'_>, key: &[u8]) -> Result<()> {

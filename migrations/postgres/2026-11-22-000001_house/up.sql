@@ -126,6 +126,7 @@ CREATE TABLE challenges (
 );
 CREATE INDEX challenges_live_by_address ON challenges (address, purpose) WHERE state = 'live';
 CREATE INDEX challenges_live_by_account ON challenges (account_id) WHERE state = 'live';
+CREATE INDEX challenges_by_session ON challenges (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX challenges_by_expiry ON challenges (expires_at);
 
 CREATE TABLE social_flows (
@@ -149,6 +150,7 @@ CREATE TABLE social_flows (
     ended_at        timestamptz
 );
 CREATE INDEX social_flows_by_account ON social_flows (account_id);
+CREATE INDEX social_flows_by_session ON social_flows (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX social_flows_by_expiry ON social_flows (expires_at);
 
 CREATE TABLE conversations (

@@ -104,7 +104,7 @@ pub fn one_hash(threads: usize) -> f64 {
     (crate::server::cpu_seconds("self") - before) / (HASHES * threads) as f64
 }
 
-const HASHES: usize = 100;
+const HASHES: usize = 30;
 
 fn hash_times(times: usize) {
     let params = Params::new(19_456, 2, 1, Some(32)).unwrap();

@@ -21,6 +21,7 @@ pub struct Server {
     dir: TempDir,
     database: Option<String>,
     key: String,
+    next_push: AtomicU64,
 }
 
 pub struct SignedIn {
@@ -29,10 +30,21 @@ pub struct SignedIn {
 }
 
 /// CPU seconds of the server (and of `PostgreSQL`) for one request, and requests a second.
+#[derive(Default)]
 pub struct Cost {
     pub cpu: f64,
     pub database: f64,
     pub rate: f64,
+}
+
+impl Cost {
+    /// Adds one of so many measurements to their mean.
+    pub fn add(&mut self, one: &Self, of: usize) {
+        let share = 1.0 / of as f64;
+        self.cpu += one.cpu * share;
+        self.database += one.database * share;
+        self.rate += one.rate * share;
+    }
 }
 
 /// CPU seconds of a process and all its threads.
@@ -61,15 +73,28 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let database = database.map(str::to_owned);
         let (process, address, key) = launch(dir.path(), database.as_deref());
-        Self { process, address, dir, database, key: key.expect("the database was used before") }
+        Self {
+            process,
+            address,
+            dir,
+            database,
+            key: key.expect("the database was used before"),
+            next_push: AtomicU64::new(0),
+        }
     }
 
     pub fn address(&self) -> &str {
         &self.address
     }
 
+    /// Seconds its threads have run: finer than the ticks of `/proc/PID/stat`, and none of them ever ends.
     fn cpu(&self) -> f64 {
-        cpu_seconds(&self.process.id().to_string())
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap().flatten();
+        let nanoseconds = threads.map(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("schedstat")).unwrap();
+            stat.split(' ').next().unwrap().parse::<f64>().unwrap()
+        });
+        nanoseconds.sum::<f64>() / 1e9
     }
 
     pub fn resident_mib(&self) -> u64 {
@@ -134,7 +159,7 @@ impl Server {
     }
 
     pub fn pushes(&self, callers: usize, times: usize) -> Cost {
-        let next = AtomicU64::new(0);
+        let next = &self.next_push;
         self.measure(times, || {
             hammer(callers, |_| {
                 let mut connection = Connection::open(&self.address);
