@@ -1,7 +1,6 @@
 //! Bodies, queries and paths: read once, strictly, with every fault named.
 
 use std::future::{Ready, ready};
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
@@ -17,9 +16,7 @@ use tokio::time::timeout;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use crate::problem::{Code, Problem};
-
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(15);
+use crate::state::State;
 
 /// How large a body may be.
 pub const SMALL: usize = 64 * 1024;
@@ -43,6 +40,7 @@ where
         let typed = is_json(request);
         let path = request.path().to_owned();
         let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        let patience = request.app_data::<web::Data<State>>().map(|state| state.patience).unwrap_or_default().body;
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             if !typed {
@@ -52,7 +50,7 @@ where
                 return Err(Problem::new(Code::PayloadTooLarge));
             }
             let payload = payload.await.map_err(|_| Problem::new(Code::MalformedRequest))?;
-            let bytes = timeout(BODY_TIME, collect(payload, LIMIT))
+            let bytes = timeout(patience, collect(payload, LIMIT))
                 .await
                 .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout)))?;
             let value: T = parse(&bytes)?;

@@ -4,6 +4,7 @@ pub mod background;
 pub mod caller;
 pub mod cli;
 pub mod config;
+pub mod connections;
 mod envelope;
 mod extract;
 mod flows;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diesel::{Connection, PgConnection, SqliteConnection};
 use doorstep_api::cli::create_key;
 use doorstep_api::config::Config;
+use doorstep_api::connections::Patience;
 use doorstep_api::server::{Options, Server};
 use doorstep_core::api_key::Scope;
 use doorstep_core::clock::Clock;
@@ -31,6 +32,7 @@ pub struct Setup {
     pub clock: Clock,
     pub hash_cost: HashCost,
     pub config: Config,
+    pub patience: Patience,
 }
 
 impl Default for Setup {
@@ -48,7 +50,12 @@ impl Default for Setup {
         config.links.reset = "https://help.shop.example/reset#token={token}".to_owned();
         config.links.admin = "https://help.shop.example/admin#token={token}".to_owned();
         config.hashing.threads = Some(2);
-        Self { clock: Clock::movable(), hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 }, config }
+        Self {
+            clock: Clock::movable(),
+            hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
+            config,
+            patience: Patience::default(),
+        }
     }
 }
 
@@ -60,6 +67,7 @@ pub struct App {
     pub db: Db,
     pub config: Config,
     hash_cost: HashCost,
+    patience: Patience,
     _dir: TempDir,
     database: Option<Database>,
 }
@@ -87,21 +95,28 @@ impl App {
         let db = if database.is_some() { Db::Postgres } else { Db::Sqlite };
         let dir = tempfile::tempdir().unwrap();
         let smtp = SmtpServer::start();
-        let Setup { clock, hash_cost, mut config } = setup;
+        let Setup { clock, hash_cost, mut config, patience } = setup;
         config.data.dir = dir.path().join("data");
         if config.mail.smtp_url.is_none() {
             config.mail.smtp_url = Some(smtp.url());
         }
-        config.database.url = database.as_ref().map(|database| database.url().to_owned());
-        let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false };
+        if config.database.url.is_none() {
+            config.database.url = database.as_ref().map(|database| database.url().to_owned());
+        }
+        let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false, patience };
         let server = Server::start(&config, &options).unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
-        Self { server: Some(server), client, clock, smtp, db, config, hash_cost, _dir: dir, database }
+        Self { server: Some(server), client, clock, smtp, db, config, hash_cost, patience, _dir: dir, database }
     }
 
     /// Another process's view: a second server on the same database.
     pub fn start_another(&self) -> (Server, Client) {
-        let options = Options { clock: self.clock.clone(), hash_cost: Some(self.hash_cost), signals: false };
+        let options = Options {
+            clock: self.clock.clone(),
+            hash_cost: Some(self.hash_cost),
+            signals: false,
+            patience: self.patience,
+        };
         let server = Server::start(&self.config, &options).unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
         (server, client)
@@ -123,6 +138,11 @@ impl App {
 
     pub fn store(&self) -> &Store {
         self.server.as_ref().unwrap().store()
+    }
+
+    /// How many connections it has open.
+    pub fn open_connections(&self) -> usize {
+        self.server.as_ref().unwrap().connections()
     }
 
     /// Where it listens.

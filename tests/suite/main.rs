@@ -36,6 +36,8 @@ mod raw_http;
 mod readme;
 mod session_races;
 mod sessions;
+mod slow_clients;
+
 mod start;
 mod surface;
 mod talk;
