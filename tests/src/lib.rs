@@ -6,6 +6,7 @@ pub mod invariants;
 pub mod people;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod smtp;
 
 pub use app::{App, Db, Setup, run};

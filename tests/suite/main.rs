@@ -37,7 +37,7 @@ mod readme;
 mod session_races;
 mod sessions;
 mod slow_clients;
-
+mod slow_databases;
 mod start;
 mod surface;
 mod talk;
