@@ -299,7 +299,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// The ids of a user and of its group.
-fn user(name: &str) -> Option<(u32, u32)> {
+pub(crate) fn user(name: &str) -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let entry = users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let mut ids = entry.split(':').skip(1).map(str::parse);

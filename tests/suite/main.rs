@@ -12,6 +12,7 @@ mod conversations;
 mod devices;
 mod enumeration;
 mod forced;
+mod full_disks;
 mod guessing;
 mod keys;
 mod kill;
