@@ -15,5 +15,6 @@ pub mod problem;
 mod secret_file;
 pub mod server;
 mod state;
+mod strict;
 mod telemetry;
 mod v1;
