@@ -48,6 +48,7 @@ pub struct Server {
     store: Store,
     handle: ServerHandle,
     connections: Connections,
+    hasher: Hasher,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
@@ -112,7 +113,7 @@ impl Server {
         let stop = Arc::new(Stop::default());
         let state = web::Data::new(State {
             store: store.clone(),
-            hasher,
+            hasher: hasher.clone(),
             tokens: Arc::clone(&tokens),
             public_url: config.public_url(),
             site_name: config.site.name.clone(),
@@ -126,7 +127,7 @@ impl Server {
         let thread = |error: std::io::Error| format!("cannot start a thread: {error}");
         let mut threads = mailer.start(&store, &stop).map_err(thread)?;
         threads.push(background::start(store.clone(), tokens, Arc::clone(&stop)).map_err(thread)?);
-        Ok(Self { address, store, handle, connections, stop, threads, serving: Some(serving) })
+        Ok(Self { address, store, handle, connections, hasher, stop, threads, serving: Some(serving) })
     }
 
     /// Where it listens.
@@ -139,6 +140,12 @@ impl Server {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.count()
+    }
+
+    /// What passwords have cost so far.
+    #[must_use]
+    pub fn hashed(&self) -> u64 {
+        self.hasher.spent()
     }
 
     /// Its store, for what goes around the API.

@@ -20,6 +20,7 @@ use crate::http::Client;
 use crate::invariants;
 use crate::postgres::{self, Database};
 use crate::smtp::SmtpServer;
+use crate::statements;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Db {
@@ -93,6 +94,7 @@ impl App {
     /// Starts one on a database of PostgreSQL, or on SQLite.
     pub fn start_on(database: Option<Database>, setup: Setup) -> Self {
         let db = if database.is_some() { Db::Postgres } else { Db::Sqlite };
+        statements::prepare();
         let dir = tempfile::tempdir().unwrap();
         let smtp = SmtpServer::start();
         let Setup { clock, hash_cost, mut config, patience } = setup;
@@ -143,6 +145,21 @@ impl App {
     /// How many connections it has open.
     pub fn open_connections(&self) -> usize {
         self.server.as_ref().unwrap().connections()
+    }
+
+    /// What passwords have cost it so far: KiB, each times its passes.
+    pub fn hashed(&self) -> u64 {
+        self.server.as_ref().unwrap().hashed()
+    }
+
+    /// The statements sent to its database while `act` runs, but for those of threads that nobody asked.
+    pub fn statements_during(&self, act: impl FnOnce()) -> Vec<String> {
+        let path = self.sqlite_path();
+        let database = self.config.database.url.as_deref().or(path.to_str()).unwrap();
+        let mut statements = statements::during(database, act);
+        let unasked = ["settings", "signing_keys", "outbox", "DELETE", "COMMIT", "BEGIN", "SAVEPOINT", "ROLLBACK"];
+        statements.retain(|statement| !unasked.iter().any(|word| statement.contains(word)));
+        statements
     }
 
     /// Where it listens.

@@ -32,6 +32,17 @@ impl Ask {
         Self { bytes: head.into_bytes(), expected: &[200, 201, 202] }
     }
 
+    /// From this address, as a proxy would say.
+    pub fn by(mut self, caller: &str) -> Self {
+        let line = self.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.bytes.splice(line..line, format!("X-Forwarded-For: {caller}\r\n").into_bytes());
+        self
+    }
+
+    pub fn expecting(self, expected: &'static [u16]) -> Self {
+        Self { expected, ..self }
+    }
+
     /// Being sent away with 503 is an answer as well.
     pub fn or_overloaded(self) -> Self {
         Self { expected: &[200, 201, 503], ..self }

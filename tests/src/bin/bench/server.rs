@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, SqliteConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -70,11 +72,18 @@ impl Server {
 
     /// An account with its owner, by way of forgot password.
     pub fn claims(&self, email: &str) -> String {
-        self.ask(&Ask::post("/v1/password-resets", None, &json!({ "email": email }).to_string()));
+        self.claims_as(email, "127.0.0.1")
+    }
+
+    /// The same, from another address than this machine's.
+    pub fn claims_as(&self, email: &str, caller: &str) -> String {
+        self.ask(&Ask::post("/v1/password-resets", None, &json!({ "email": email }).to_string()).by(caller));
+        let to = format!("To: {email}");
         let code = loop {
             let mails = std::fs::read_dir(self.dir.path().join("data/mail")).into_iter().flatten().flatten();
             let texts = mails.filter(|mail| mail.path().extension().is_some_and(|kind| kind == "eml"));
-            let found = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok()).find_map(|text| {
+            let texts = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok());
+            let found = texts.filter(|text| text.contains(&to)).find_map(|text| {
                 text.lines().find_map(|line| line.strip_prefix("Code: ").map(|code| code.trim().to_owned()))
             });
             if let Some(code) = found {
@@ -84,8 +93,30 @@ impl Server {
         };
         let body = json!({ "email": email, "code": code, "password": PASSWORD });
         // whoever asked for an address nobody has is offered sign-up
-        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()));
+        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()).by(caller));
         email.to_owned()
+    }
+
+    /// Somebody writes to support, and the desk pushes it.
+    pub fn pushes_from(&self, email: &str) {
+        let mut body = push(0);
+        body["external_id"] = json!(email);
+        body["conversation"]["external_id"] = json!(email);
+        body["from"]["email"] = json!(email);
+        self.ask(&Ask::post("/v1/interactions", Some(&self.key), &body.to_string()));
+    }
+
+    /// Around the API: whoever has an address like this is disabled.
+    pub fn disables(&self, pattern: &str) {
+        let sql = format!(
+            "UPDATE accounts SET state = 'disabled' WHERE id IN \
+             (SELECT account_id FROM identities WHERE subject LIKE '{pattern}')"
+        );
+        let file = self.dir.path().join("data/doorstep.db");
+        match &self.database {
+            Some(url) => PgConnection::establish(url).unwrap().batch_execute(&sql).unwrap(),
+            None => SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(&sql).unwrap(),
+        }
     }
 
     fn sign_in_ask(email: &str) -> Ask {
@@ -203,6 +234,7 @@ fn launch(dir: &std::path::Path, database: Option<&str>) -> (Child, String, Opti
     let binary: PathBuf = std::env::current_exe().unwrap().with_file_name("doorstep");
     let mut command = Command::new(binary);
     command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", "127.0.0.1:0").env("DOORSTEP_LOG_LEVEL", "warn");
+    command.env("DOORSTEP_SERVER_TRUSTED_PROXIES", "[\"127.0.0.1/32\"]");
     command.envs(database.map(|url| ("DATABASE_URL", url))).stdout(Stdio::piped());
     let mut process = command.spawn().expect("build it first: cargo build --release");
     let (mut address, mut key) = (String::new(), None);
