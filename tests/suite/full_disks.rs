@@ -15,6 +15,7 @@ use doorstep_tests::smtp::SmtpServer;
 use doorstep_tests::{Db, SignedIn, invariants};
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
 use crate::outages::is_an_outage;
 
 const DOORSTEP: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
@@ -106,6 +107,9 @@ fn ft_09_a_log_that_nobody_takes_stops_nothing() {
             ("exec \"$@\"", gone.into()),
         ];
         for (line, stderr) in logs {
+            if line.contains("/dev/full") && !Path::new("/dev/full").exists() {
+                continue; // a thing of Linux; the pipes are everywhere
+            }
             let smtp = SmtpServer::start();
             let mut home = installation(&smtp);
             home.set("DOORSTEP_LOG_FORMAT", format);
