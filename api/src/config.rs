@@ -39,6 +39,8 @@ pub struct Server {
     pub secret: Option<String>,
     /// Request threads; as many as cores where it is not set.
     pub workers: Option<usize>,
+    /// Connections that are open at once; beyond, new ones wait to be accepted.
+    pub connections: usize,
     /// Whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -54,6 +56,7 @@ impl Default for Server {
             audience: None,
             secret: None,
             workers: None,
+            connections: 4000,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
         }
@@ -247,6 +250,9 @@ impl Config {
         if !(1..=200).contains(&self.database.connections) {
             return Err(format!("database.connections = {}: use 1 to 200", self.database.connections));
         }
+        if !(16..=1_000_000).contains(&self.server.connections) {
+            return Err(format!("server.connections = {}: use 16 to 1000000", self.server.connections));
+        }
         for (key, count) in [("server.workers", self.server.workers), ("hashing.threads", self.hashing.threads)] {
             if count == Some(0) {
                 return Err(format!("{key} = 0: use 1 or more, or leave it out for as many as there are cores"));
@@ -270,6 +276,12 @@ impl Config {
         }
     }
 
+    /// Request threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.server.workers.unwrap_or_else(cores)
+    }
+
     #[must_use]
     pub fn public_url(&self) -> String {
         let url = self.server.public_url.clone().unwrap_or_else(|| format!("http://{}", self.server.listen));
@@ -285,6 +297,12 @@ impl Config {
     pub fn mail_dir(&self) -> PathBuf {
         self.data.dir.join("mail")
     }
+}
+
+/// As many as the machine has, as far as it says.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// `DOORSTEP_SERVER_PUBLIC_URL` is `[server] public_url`: the table's name ends at the first `_`.

@@ -37,7 +37,8 @@ fn the_environment_goes_over_the_file() {
 #[test]
 fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
     type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
-    let wrong: [Wrong<'_>; 15] = [
+    let wrong: [Wrong<'_>; 16] = [
+        ("", &[("DOORSTEP_SERVER_CONNECTIONS", "0")], &["server.connections", "0", "16"]),
         ("[server]\nlissten = 1", &[], &["lissten", "listen"]),
         ("[servr]", &[], &["servr"]),
         ("", &[("DOORSTEP_SERVER_LISSTEN", "x")], &["DOORSTEP_SERVER_LISSTEN", "lissten"]),

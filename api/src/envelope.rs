@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -22,6 +22,7 @@ use doorstep_core::db::Origin;
 use futures_util::FutureExt;
 use ipnet::IpNet;
 
+use crate::connections::Turn;
 use crate::problem::{Code, Problem};
 use crate::state::State;
 
@@ -32,7 +33,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// The documentation page brings its own scripts and styles, and nothing from elsewhere.
 const DOCS: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; frame-ancestors 'none'",
 );
 
@@ -44,6 +45,7 @@ pub async fn envelope(
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
         return Ok(request.into_response(Problem::new(Code::InternalError).error_response()));
     };
+    let turn = Turn::begin(&request);
     let started = state.now();
     let id = new_request_id(started);
     let origin = Origin {
@@ -76,6 +78,9 @@ pub async fn envelope(
     let docs = response.request().path().starts_with("/docs");
     seal(response.headers_mut(), docs, &state, &id);
     log(&response, &id, state.now().since(started));
+    if let BodySize::Sized(octets) = response.response().body().size() {
+        turn.end(octets);
+    }
     Ok(response)
 }
 
@@ -212,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::connections::Patience;
     use crate::server::open_store;
 
     fn state(dir: &std::path::Path) -> web::Data<State> {
@@ -229,6 +235,7 @@ mod tests {
             trusted_proxies: Vec::new(),
             openapi: String::new(),
             paths: Vec::new(),
+            patience: Patience::default(),
         })
     }
 

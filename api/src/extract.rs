@@ -1,7 +1,6 @@
 //! Bodies, queries and paths: read once, strictly, with every fault named.
 
 use std::future::{Ready, ready};
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
@@ -12,14 +11,12 @@ use doorstep_core::keyring::sha256;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::timeout;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use crate::problem::{Code, Problem};
-
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(15);
+use crate::state::State;
+use crate::strict::Node;
 
 /// How large a body may be.
 pub const SMALL: usize = 64 * 1024;
@@ -43,6 +40,7 @@ where
         let typed = is_json(request);
         let path = request.path().to_owned();
         let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+        let patience = request.app_data::<web::Data<State>>().map(|state| state.patience).unwrap_or_default().body;
         let payload = web::Payload::from_request(request, payload);
         Box::pin(async move {
             if !typed {
@@ -52,7 +50,7 @@ where
                 return Err(Problem::new(Code::PayloadTooLarge));
             }
             let payload = payload.await.map_err(|_| Problem::new(Code::MalformedRequest))?;
-            let bytes = timeout(BODY_TIME, collect(payload, LIMIT))
+            let bytes = timeout(patience, collect(payload, LIMIT))
                 .await
                 .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout)))?;
             let value: T = parse(&bytes)?;
@@ -85,42 +83,13 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMu
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde reads a list as an object whose fields come in their order
-    if bytes.trim_ascii_start().first() == Some(&b'[') {
-        let errors = vec![Fault::new("", "invalid", "Send an object.")];
-        return Err(Problem { errors, ..Problem::new(Code::ValidationFailed) });
-    }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let document: Node = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
         let pointer = pointer(&error.path().to_string());
-        let inner = error.into_inner();
-        if inner.is_data() {
-            let errors = vec![Fault::new(pointer, "invalid", sentence(&inner.to_string()))];
-            Problem { errors, ..Problem::new(Code::ValidationFailed) }
-        } else {
-            Problem::with_detail(Code::MalformedJson, sentence(&inner.to_string()))
-        }
-    })?;
-    reader.end().map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))?;
-    // PostgreSQL keeps no NUL in a text; said here once for all fields
-    if contains_nul(bytes) {
-        return Err(Problem::with_detail(Code::MalformedJson, "A text contains U+0000."));
-    }
-    Ok(value)
-}
-
-/// Looks through the whole document only where it may contain an escaped NUL.
-fn contains_nul(bytes: &[u8]) -> bool {
-    fn inside(value: &Value) -> bool {
-        match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(items) => items.iter().any(inside),
-            Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || inside(value)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
-    }
-    let suspicious = bytes.windows(6).any(|window| window == b"\\u0000");
-    suspicious && serde_json::from_slice::<Value>(bytes).is_ok_and(|value| inside(&value))
+        let errors = vec![Fault::new(pointer, "invalid", sentence(&error.into_inner().to_string()))];
+        Problem { errors, ..Problem::new(Code::ValidationFailed) }
+    })
 }
 
 /// `a.b[0]` as a JSON Pointer.
@@ -234,6 +203,8 @@ mod tests {
         #[serde(default)]
         email: String,
         #[serde(default)]
+        inner: Option<Box<Sample>>,
+        #[serde(default)]
         items: Vec<u8>,
     }
 
@@ -251,8 +222,13 @@ mod tests {
         assert_eq!(refused(r#"{"email": "v", "email": "a"}"#).0, Code::ValidationFailed);
         assert_eq!(refused(r#"{"emial": "v"}"#).0, Code::ValidationFailed);
         assert_eq!(refused(r#"{"items": [1, 300]}"#), (Code::ValidationFailed, vec!["/items/1".into()]));
-        assert_eq!(refused(&"[".repeat(1_000_000)).0, Code::ValidationFailed);
-        assert_eq!(refused(r#" ["v", [1]]"#), (Code::ValidationFailed, vec![String::new()]));
+        assert_eq!(refused(&"[".repeat(1_000_000)).0, Code::MalformedJson);
+        assert_eq!(refused(r#" ["v", null, [1]]"#), (Code::ValidationFailed, vec![String::new()]));
+        let list = r#"{"inner": {"inner": ["v"]}}"#;
+        assert_eq!(refused(list), (Code::ValidationFailed, vec!["/inner/inner".into()]));
+        assert_eq!(refused(r#"{"inner": {"email": "v", "email": "a"}}"#).0, Code::ValidationFailed);
+        assert_eq!(refused(r#"{"a\u0000b": 1}"#), (Code::MalformedJson, vec![]));
+        assert!(parse::<Sample>(br#"{"inner": null}"#).unwrap().inner.is_none());
         assert_eq!(refused(r#"{"email": "a\u0000b"}"#), (Code::MalformedJson, vec![]));
         let sample = parse::<Sample>(br#"{"email": "a\\u0000b", "items": [1]}"#).unwrap();
         assert_eq!((sample.email.as_str(), sample.items.as_slice()), ("a\\u0000b", [1].as_slice()));

@@ -20,7 +20,8 @@ use doorstep_core::keyring::{Keyring, MasterSecret};
 use utoipa_actix_web::AppExt;
 
 use crate::background::{self, Stop};
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::connections::{Connections, Patience, room_for};
 use crate::envelope::envelope;
 use crate::mailer::Mailer;
 use crate::problem::{Code, Problem};
@@ -35,18 +36,19 @@ pub struct Options {
     pub hash_cost: Option<HashCost>,
     /// Whether the process's signals stop the server.
     pub signals: bool,
+    pub patience: Patience,
 }
 
 /// How long requests in flight may take when the server is told to stop.
 const GRACE_SECONDS: u64 = 10;
-/// How long a head may take to arrive.
-const HEAD_TIME: Duration = Duration::from_secs(5);
 
 /// A server that runs.
 pub struct Server {
     address: SocketAddr,
     store: Store,
     handle: ServerHandle,
+    connections: Connections,
+    hasher: Hasher,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
@@ -100,37 +102,50 @@ impl Server {
     pub fn start(config: &Config, options: &Options) -> Result<Self, String> {
         let (store, tokens) = open_store(config, options.clock.clone())?;
         let tokens = Arc::new(tokens);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let cost = options.hash_cost.unwrap_or(HashCost {
             memory_kib: config.hashing.memory_kib,
             passes: config.hashing.passes,
             ..HashCost::default()
         });
-        let hasher = Hasher::start(config.hashing.threads.unwrap_or(cores), cost, &Chance::System)
+        let hasher = Hasher::start(config.hashing.threads.unwrap_or_else(config::cores), cost, &Chance::System)
             .map_err(|error| error.to_string())?;
         let mailer = Arc::new(Mailer::new(config)?);
         let stop = Arc::new(Stop::default());
         let state = web::Data::new(State {
             store: store.clone(),
-            hasher,
+            hasher: hasher.clone(),
             tokens: Arc::clone(&tokens),
             public_url: config.public_url(),
             site_name: config.site.name.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             openapi: crate::openapi::text(),
             paths: crate::openapi::methods(),
+            patience: options.patience,
         });
-        let (address, handle, serving) = serve(config, state, options.signals, config.server.workers.unwrap_or(cores))?;
+        let connections = Connections::default();
+        let (address, handle, serving) = serve(config, state, options.signals, connections.clone())?;
         let thread = |error: std::io::Error| format!("cannot start a thread: {error}");
         let mut threads = mailer.start(&store, &stop).map_err(thread)?;
         threads.push(background::start(store.clone(), tokens, Arc::clone(&stop)).map_err(thread)?);
-        Ok(Self { address, store, handle, stop, threads, serving: Some(serving) })
+        Ok(Self { address, store, handle, connections, hasher, stop, threads, serving: Some(serving) })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.count()
+    }
+
+    /// What passwords have cost so far.
+    #[must_use]
+    pub fn hashed(&self) -> u64 {
+        self.hasher.spent()
     }
 
     /// Its store, for what goes around the API.
@@ -171,7 +186,10 @@ impl Server {
 type Serving = (SocketAddr, ServerHandle, JoinHandle<std::io::Result<()>>);
 
 /// Runs actix on a thread of its own.
-fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize) -> Result<Serving, String> {
+fn serve(config: &Config, state: web::Data<State>, signals: bool, connections: Connections) -> Result<Serving, String> {
+    let (workers, patience) = (config.workers(), state.patience);
+    // each worker keeps to its share
+    let share = room_for(config.server.connections).div_ceil(workers);
     let (send, started) = mpsc::channel();
     let (listen, origins) = (config.server.listen, config.server.cors_origins.clone());
     let serving = std::thread::Builder::new()
@@ -181,7 +199,10 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, workers: usize
                 let build = move || app(state.clone(), cors(&origins));
                 let server = HttpServer::new(build)
                     .workers(workers)
-                    .client_request_timeout(HEAD_TIME)
+                    .max_connections(share)
+                    .on_connect(move |io, extensions| connections.watch(patience, io, extensions))
+                    .keep_alive(patience.keep_alive)
+                    .client_request_timeout(patience.head)
                     .client_disconnect_timeout(Duration::from_secs(1))
                     .shutdown_timeout(GRACE_SECONDS);
                 let server = if signals { server } else { server.disable_signals() };

@@ -14,8 +14,10 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long a caller waits for the database; the work itself has shorter bounds.
-const PATIENCE: Duration = Duration::from_secs(12);
+use crate::connections::Patience;
+
+/// How long a caller who has a place among those who wait for a hash waits.
+const HASHING: Duration = Duration::from_secs(12);
 
 pub struct State {
     pub store: Store,
@@ -28,6 +30,7 @@ pub struct State {
     pub openapi: String,
     /// The methods of every path template in it.
     pub paths: Vec<(String, Vec<String>)>,
+    pub patience: Patience,
 }
 
 impl fmt::Debug for State {
@@ -50,7 +53,7 @@ impl State {
     ) -> Result<T> {
         let (send, answer) = oneshot::channel();
         self.store.submit_read(origin.clone(), reads, move |result| drop(send.send(result)));
-        wait(answer).await
+        wait(answer, self.patience.database).await
     }
 
     /// Writes in a unit of work: one durable transaction.
@@ -61,7 +64,7 @@ impl State {
     ) -> Result<T> {
         let (send, answer) = oneshot::channel();
         self.store.submit_write(origin.clone(), Promise::Lasting, writes, move |result| drop(send.send(result)));
-        wait(answer).await
+        wait(answer, self.patience.database).await
     }
 
     /// Writes what may be forgotten if the machine loses its power.
@@ -72,7 +75,7 @@ impl State {
     ) -> Result<T> {
         let (send, answer) = oneshot::channel();
         self.store.submit_write(origin.clone(), Promise::Forgettable, writes, move |result| drop(send.send(result)));
-        wait(answer).await
+        wait(answer, self.patience.database).await
     }
 
     /// Runs one writing statement that needs no transaction around it.
@@ -83,7 +86,7 @@ impl State {
     ) -> Result<T> {
         let (send, answer) = oneshot::channel();
         self.store.submit_statement(origin.clone(), writes, move |result| drop(send.send(result)));
-        wait(answer).await
+        wait(answer, self.patience.database).await
     }
 }
 
@@ -91,25 +94,25 @@ impl State {
 pub async fn verify(place: Place, password: Password, stored: Option<PasswordHash>) -> Result<Verdict> {
     let (send, answer) = oneshot::channel();
     place.verify(password, stored, move |result| drop(send.send(result)));
-    wait(answer).await
+    wait(answer, HASHING).await
 }
 
 /// Says what speaks against a new password.
 pub async fn judge(place: Place, password: Password, policy: PasswordPolicy) -> Result<Vec<PasswordFault>> {
     let (send, answer) = oneshot::channel();
     place.judge(password, policy, move |result| drop(send.send(result)));
-    wait(answer).await
+    wait(answer, HASHING).await
 }
 
 /// Hashes a password on the hash threads.
 pub async fn hash(place: Place, password: Password) -> Result<PasswordHash> {
     let (send, answer) = oneshot::channel();
     place.hash(password, move |result| drop(send.send(result)));
-    wait(answer).await
+    wait(answer, HASHING).await
 }
 
-async fn wait<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
-    match timeout(PATIENCE, answer).await {
+async fn wait<T>(answer: oneshot::Receiver<Result<T>>, patience: Duration) -> Result<T> {
+    match timeout(patience, answer).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::Broken("a unit of work was dropped".into())),
         Err(_) => Err(Error::Unavailable("a unit of work took too long".into())),

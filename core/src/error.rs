@@ -116,8 +116,9 @@ impl From<DieselError> for Error {
                 DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
                 _,
             ) => Self::Unavailable(error.to_string()),
-            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if info.message().contains("lock timeout") => {
-                Self::Busy { what: "the database's locks", retry_after: Duration::from_secs(1) }
+            // the connection is good: it need not be made anew, nor the same wait be waited again
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if is_timeout(info.message()) => {
+                Self::Busy { what: "the database (a statement took too long)", retry_after: Duration::from_secs(1) }
             }
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) if is_outage(info.message()) => {
                 Self::Unavailable(error.to_string())
@@ -127,9 +128,14 @@ impl From<DieselError> for Error {
     }
 }
 
+/// What `statement_timeout` and `lock_timeout` end in.
+fn is_timeout(message: &str) -> bool {
+    ["statement", "lock"].iter().any(|what| message.contains(&format!("canceling statement due to {what} timeout")))
+}
+
 /// Messages by which the databases say that they, not our statement, are in trouble.
 fn is_outage(message: &str) -> bool {
-    const SIGNS: [&str; 12] = [
+    const SIGNS: [&str; 11] = [
         "server closed the connection",
         "terminating connection",
         "connection to server",
@@ -137,7 +143,6 @@ fn is_outage(message: &str) -> bool {
         "the database system is",
         "no connection to the server",
         "SSL SYSCALL error",
-        "canceling statement due to statement timeout",
         "database or disk is full",
         "disk I/O error",
         "could not extend file",

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
@@ -68,6 +68,7 @@ pub struct Hasher {
     jobs: Sender<Job>,
     taken: Arc<AtomicUsize>,
     places: usize,
+    spent: Arc<AtomicU64>,
 }
 
 /// Passwords that wait or are being hashed, for each thread; at 15 ms a hash the last one waits half a second.
@@ -94,15 +95,22 @@ impl Hasher {
         let threads = threads.max(1);
         let places = threads * PLACES_PER_THREAD;
         let (jobs, waiting) = bounded::<Job>(places);
+        let spent = Arc::new(AtomicU64::new(0));
         for number in 0..threads {
-            let worker = Worker { cost, chance: chance.clone(), blocks: Vec::new() };
+            let worker = Worker { cost, chance: chance.clone(), blocks: Vec::new(), spent: Arc::clone(&spent) };
             let waiting = waiting.clone();
             std::thread::Builder::new()
                 .name(format!("hasher-{number}"))
                 .spawn(move || work(worker, &waiting))
                 .map_err(|error| Error::Unavailable(format!("cannot start a thread: {error}")))?;
         }
-        Ok(Self { jobs, taken: Arc::new(AtomicUsize::new(0)), places })
+        Ok(Self { jobs, taken: Arc::new(AtomicUsize::new(0)), places, spent })
+    }
+
+    /// What all hashes so far have cost: KiB, each times its passes. An absent account is to cost what a real one does.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Acquire)
     }
 
     /// Takes a place, or says at once that there is none.
@@ -179,6 +187,7 @@ struct Worker {
     cost: HashCost,
     chance: Chance,
     blocks: Vec<Block>,
+    spent: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -221,6 +230,8 @@ impl Worker {
     }
 
     fn argon2id(&mut self, params: &Params, password: &Password, salt: &[u8], out: &mut [u8]) -> Result<()> {
+        let cost = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        self.spent.fetch_add(cost, Ordering::AcqRel);
         let needed = params.block_count();
         if self.blocks.len() < needed {
             self.blocks = memory(needed);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diesel::{Connection, PgConnection, SqliteConnection};
 use doorstep_api::cli::create_key;
 use doorstep_api::config::Config;
+use doorstep_api::connections::Patience;
 use doorstep_api::server::{Options, Server};
 use doorstep_core::api_key::Scope;
 use doorstep_core::clock::Clock;
@@ -19,6 +20,7 @@ use crate::http::Client;
 use crate::invariants;
 use crate::postgres::{self, Database};
 use crate::smtp::SmtpServer;
+use crate::statements;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Db {
@@ -31,6 +33,7 @@ pub struct Setup {
     pub clock: Clock,
     pub hash_cost: HashCost,
     pub config: Config,
+    pub patience: Patience,
 }
 
 impl Default for Setup {
@@ -48,7 +51,12 @@ impl Default for Setup {
         config.links.reset = "https://help.shop.example/reset#token={token}".to_owned();
         config.links.admin = "https://help.shop.example/admin#token={token}".to_owned();
         config.hashing.threads = Some(2);
-        Self { clock: Clock::movable(), hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 }, config }
+        Self {
+            clock: Clock::movable(),
+            hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
+            config,
+            patience: Patience::default(),
+        }
     }
 }
 
@@ -60,6 +68,7 @@ pub struct App {
     pub db: Db,
     pub config: Config,
     hash_cost: HashCost,
+    patience: Patience,
     _dir: TempDir,
     database: Option<Database>,
 }
@@ -85,23 +94,31 @@ impl App {
     /// Starts one on a database of PostgreSQL, or on SQLite.
     pub fn start_on(database: Option<Database>, setup: Setup) -> Self {
         let db = if database.is_some() { Db::Postgres } else { Db::Sqlite };
+        statements::prepare();
         let dir = tempfile::tempdir().unwrap();
         let smtp = SmtpServer::start();
-        let Setup { clock, hash_cost, mut config } = setup;
+        let Setup { clock, hash_cost, mut config, patience } = setup;
         config.data.dir = dir.path().join("data");
         if config.mail.smtp_url.is_none() {
             config.mail.smtp_url = Some(smtp.url());
         }
-        config.database.url = database.as_ref().map(|database| database.url().to_owned());
-        let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false };
+        if config.database.url.is_none() {
+            config.database.url = database.as_ref().map(|database| database.url().to_owned());
+        }
+        let options = Options { clock: clock.clone(), hash_cost: Some(hash_cost), signals: false, patience };
         let server = Server::start(&config, &options).unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
-        Self { server: Some(server), client, clock, smtp, db, config, hash_cost, _dir: dir, database }
+        Self { server: Some(server), client, clock, smtp, db, config, hash_cost, patience, _dir: dir, database }
     }
 
     /// Another process's view: a second server on the same database.
     pub fn start_another(&self) -> (Server, Client) {
-        let options = Options { clock: self.clock.clone(), hash_cost: Some(self.hash_cost), signals: false };
+        let options = Options {
+            clock: self.clock.clone(),
+            hash_cost: Some(self.hash_cost),
+            signals: false,
+            patience: self.patience,
+        };
         let server = Server::start(&self.config, &options).unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
         (server, client)
@@ -123,6 +140,26 @@ impl App {
 
     pub fn store(&self) -> &Store {
         self.server.as_ref().unwrap().store()
+    }
+
+    /// How many connections it has open.
+    pub fn open_connections(&self) -> usize {
+        self.server.as_ref().unwrap().connections()
+    }
+
+    /// What passwords have cost it so far: KiB, each times its passes.
+    pub fn hashed(&self) -> u64 {
+        self.server.as_ref().unwrap().hashed()
+    }
+
+    /// The statements sent to its database while `act` runs, but for those of threads that nobody asked.
+    pub fn statements_during(&self, act: impl FnOnce()) -> Vec<String> {
+        let path = self.sqlite_path();
+        let database = self.config.database.url.as_deref().or(path.to_str()).unwrap();
+        let mut statements = statements::during(database, act);
+        let unasked = ["settings", "signing_keys", "outbox", "DELETE", "COMMIT", "BEGIN", "SAVEPOINT", "ROLLBACK"];
+        statements.retain(|statement| !unasked.iter().any(|word| statement.contains(word)));
+        statements
     }
 
     /// Where it listens.

@@ -1,6 +1,6 @@
 //! The invariants of the rules, asked of the rows themselves after every story.
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use doorstep_core::db::Conn;
 
@@ -8,6 +8,12 @@ use doorstep_core::db::Conn;
 struct Count {
     #[diesel(sql_type = BigInt)]
     n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Said {
+    #[diesel(sql_type = Text)]
+    integrity_check: String,
 }
 
 /// What must never be found, in SQL that both databases know.
@@ -77,5 +83,13 @@ pub fn count(conn: &mut Conn, sql: &str) -> i64 {
 pub fn check(conn: &mut Conn) {
     for (what, sql) in NEVER {
         assert_eq!(count(conn, sql), 0, "{what}");
+    }
+}
+
+/// SQLite finds its file whole.
+pub fn is_whole(conn: &mut Conn) {
+    if matches!(conn, Conn::Sqlite(_)) {
+        let said = sql_query("PRAGMA integrity_check").load::<Said>(conn).unwrap();
+        assert_eq!(said.iter().map(|row| row.integrity_check.as_str()).collect::<Vec<_>>(), ["ok"]);
     }
 }

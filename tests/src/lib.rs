@@ -6,7 +6,9 @@ pub mod invariants;
 pub mod people;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod smtp;
+pub mod statements;
 
 pub use app::{App, Db, Setup, run};
 pub use people::{Claimed, SignedIn};

@@ -15,6 +15,8 @@ use std::{env, fs, iter, mem, net::TcpListener, thread, time::Duration};
 
 use diesel::{Connection as _, PgConnection, connection::SimpleConnection as _};
 
+use crate::proxy::Proxy;
+
 const NONE: &str = "no PostgreSQL programs (initdb, postgres) were found: install them (apt install postgresql, dnf \
     install postgresql-server, brew install postgresql) or name a server in TEST_POSTGRES_URL";
 const INITDB: &str = "--pgdata=data --username=postgres --auth=trust --encoding=UTF8 --no-sync";
@@ -123,6 +125,18 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A proxy before its server, and its URL through that.
+    #[must_use]
+    pub fn behind_a_proxy(&self) -> (Proxy, String) {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, server) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let target = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
+        let proxy = Proxy::before(target);
+        let url = format!("{scheme}://{user}@127.0.0.1:{}/{path}", proxy.port());
+        (proxy, url)
     }
 
     /// Its URL by unix socket; `None` on a server that we did not start.
@@ -285,7 +299,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// The ids of a user and of its group.
-fn user(name: &str) -> Option<(u32, u32)> {
+pub(crate) fn user(name: &str) -> Option<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").ok()?;
     let entry = users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let mut ids = entry.split(':').skip(1).map(str::parse);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::os::unix::{fs::chown, process::CommandExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub struct Installation {
     directory: TempDir,
     database: Option<Database>,
     environment: BTreeMap<String, String>,
+    user: Option<(u32, u32)>,
 }
 
 impl Installation {
@@ -39,7 +41,7 @@ impl Installation {
             Db::Postgres => Some(postgres::server()?.create_database(None)),
         };
         let directory = tempfile::tempdir().unwrap();
-        let mut new = Self { binary: binary.into(), directory, database, environment: BTreeMap::new() };
+        let mut new = Self { binary: binary.into(), directory, database, environment: BTreeMap::new(), user: None };
         new.set("DOORSTEP_SERVER_LISTEN", "127.0.0.1:0");
         new.set("DOORSTEP_SERVER_WORKERS", "2");
         if let Some(url) = new.database.as_ref().map(|database| database.url().to_owned()) {
@@ -67,9 +69,24 @@ impl Installation {
         self.directory().join("data")
     }
 
+    /// From now on processes run as a user for whom what is read-only is so.
+    pub fn run_without_privileges(&mut self) {
+        if rustix::process::geteuid().is_root() {
+            let (user, group) = postgres::user("nobody").expect("a user without privileges");
+            let binary = self.directory().join("doorstep");
+            fs::copy(&self.binary, &binary).unwrap();
+            self.binary = binary;
+            chown(self.directory(), Some(user), Some(group)).unwrap();
+            self.user = Some((user, group));
+        }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.directory()).env_clear().envs(&self.environment);
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -100,6 +117,16 @@ impl Installation {
     #[must_use]
     pub fn start(&self, arguments: &[&str]) -> Process {
         Process::of(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Starts a command by a line of `sh`, in which `"$@"` stands for it, with another standard error.
+    #[must_use]
+    pub fn start_by(&self, line: &str, arguments: &[&str], stderr: impl Into<Stdio>) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", line, "sh"]).arg(&self.binary).args(arguments);
+        command.current_dir(self.directory()).env_clear().envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        Process::of(command.spawn().unwrap())
     }
 
     /// Starts a server, and returns once it listens.
@@ -213,8 +240,8 @@ pub struct Process {
 
 impl Process {
     fn of(mut child: Child) -> Self {
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Self { child, out: Heard::of(out), err: Heard::of(err) }
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take());
+        Self { child, out: Heard::of(out), err: err.map_or_else(|| Heard::of(io::empty()), Heard::of) }
     }
 
     /// Waits until it serves.
@@ -279,6 +306,14 @@ impl Serving {
 
     pub fn kill(self) {
         self.process.kill();
+    }
+
+    /// From now on it can write no file beyond so many octets; none takes the limit away again.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files_to(&self, octets: Option<u64>) {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let limit = Rlimit { current: octets, maximum: None };
+        prlimit(Some(Pid::from_child(&self.process.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Tells it to stop.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 fn start_one_behind(app: &App) -> (Server, Client) {
     app.advance(Duration::from_secs(20));
     let cost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
-    let options = Options { clock: Clock::System, hash_cost: Some(cost), signals: false };
+    let options = Options { clock: Clock::System, hash_cost: Some(cost), signals: false, ..Options::default() };
     let server = Server::start(&app.config, &options).unwrap();
     let client = Client::new(&format!("http://{}", server.address()));
     (server, client)

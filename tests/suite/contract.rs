@@ -236,9 +236,13 @@ on_both! {
         for home in ["/docs", "/docs/"] {
             let page = app.client.get(home).send().expect(200);
             assert!(page.header("content-type").unwrap().starts_with("text/html"));
-            let policy = page.header("content-security-policy").unwrap();
+            let policy = page.header("content-security-policy").unwrap().to_owned();
             assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http") && !policy.contains('*'), "{policy}");
-            let assets = references(&String::from_utf8(page.body).unwrap());
+            let page = String::from_utf8(page.body).unwrap();
+            let scripts = policy.split("; ").find(|rule| rule.starts_with("script-src ")).unwrap();
+            assert_eq!(scripts, "script-src 'self'", "a script that stands in the page is not run");
+            assert!(page.split("<script").skip(1).all(|script| script.trim_start().starts_with("src=")), "{page}");
+            let assets = references(&page);
             assert!(assets.len() >= 4, "{assets:?}");
             for asset in assets {
                 assert!(asset.starts_with('/') && !asset.starts_with("//"), "{asset} is elsewhere");

@@ -71,6 +71,23 @@ on_both! {
         assert_eq!(answers[0].1.code(), "invalid_credentials");
     }
 
+    fn en_02_a_wrong_sign_in_is_the_same_work_whoever_has_the_address(app) {
+        settle(app);
+        let tries = |kind: &str| {
+            let before = app.hashed();
+            let statements = app.statements_during(|| drop(app.tries_to_sign_in(&address(kind), OTHER_PASSWORD).expect(401)));
+            (statements, app.hashed() - before)
+        };
+        // the limits of all of them are counted from now on
+        KINDS.iter().for_each(|kind| drop(tries(kind)));
+        let work = KINDS.map(tries);
+        assert_eq!(work[0].1, 64, "one hash of 64 KiB in one pass");
+        assert!(work[0].0.len() >= 2, "an account is looked for, and the attempt is counted: {:?}", work[0].0);
+        for (kind, done) in KINDS.iter().zip(&work) {
+            assert_eq!(done, &work[0], "{kind}");
+        }
+    }
+
     fn en_01_rl_11_being_slowed_is_answered_alike_too(app) {
         settle(app);
         let slowed = |kind: &&'static str| {

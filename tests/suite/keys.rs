@@ -183,7 +183,7 @@ on_both! {
     fn with_another_secret_it_refuses_to_start_and_leaves_all_as_it_was(app) {
         let session = app.signs_up("ada@example.org");
         let keys = kids(&app.client);
-        let options = Options { clock: app.clock.clone(), hash_cost: None, signals: false };
+        let options = Options { clock: app.clock.clone(), hash_cost: None, signals: false, ..Options::default() };
         let mut config = app.config.clone();
         config.server.secret = Some("Xw8sPq2LzNf6VtGy3KjBmRc7HdUe9aQ1".to_owned());
         let why = Server::start(&config, &options).err().unwrap();

@@ -8,8 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use diesel::sql_types::Text;
-use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 use doorstep_core::api_key::Scope;
 use doorstep_core::clock::Clock;
 use doorstep_tests::http::{Client, in_parallel};
@@ -33,12 +31,6 @@ struct Trial {
     key: String,
     refresh_token: Mutex<String>,
     promised: Mutex<Vec<String>>,
-}
-
-#[derive(QueryableByName)]
-struct Said {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
 }
 
 fn address(round: usize, n: usize) -> String {
@@ -147,10 +139,7 @@ impl Trial {
         }
         self.refresh(client);
         let mut conn = self.home.connection();
-        if matches!(conn, doorstep_core::db::Conn::Sqlite(_)) {
-            let said = sql_query("PRAGMA integrity_check").load::<Said>(&mut conn).unwrap();
-            assert_eq!(said.iter().map(|row| row.integrity_check.as_str()).collect::<Vec<_>>(), ["ok"]);
-        }
+        invariants::is_whole(&mut conn);
         invariants::check(&mut conn);
     }
 

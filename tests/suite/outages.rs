@@ -11,14 +11,14 @@ use doorstep_tests::{App, Setup, on_both};
 use serde_json::json;
 
 /// Waits until it says of itself that it is ready, or that it is not.
-fn wait_until_ready_is(app: &App, status: u16) {
+pub fn wait_until_ready_is(app: &App, status: u16) {
     let deadline = app.clock.now() + Duration::from_secs(30);
     while app.client.get("/readyz").send().status != status {
         assert!(app.clock.now() < deadline, "/readyz does not become {status}");
     }
 }
 
-fn is_an_outage(answer: &Answer) {
+pub fn is_an_outage(answer: &Answer) {
     let retry_after = answer.header("Retry-After").and_then(|seconds| seconds.parse::<u32>().ok());
     assert_eq!((answer.status, answer.code()), (503, "unavailable".into()));
     assert!(retry_after.is_some_and(|seconds| (1..=60).contains(&seconds)), "{retry_after:?}");

@@ -146,6 +146,50 @@ on_both! {
         app.push(&good).expect(201);
     }
 
+    fn ft_23_a_list_is_no_object_at_any_depth(app) {
+        let good = App::email_push("msg-1", "case-1", "ada@example.org");
+        let rows = [
+            ("/from", json!(["ada@example.org"]), "/from"),
+            ("/from", json!({ "twitter": ["12"] }), "/from/twitter"),
+            ("/recipients", json!([["to", "help@shop.example"]]), "/recipients/0"),
+            ("/conversation", json!([null, "case-1"]), "/conversation"),
+            ("/message", json!(["It is on fire."]), "/message"),
+            ("/message/attachments", json!([["fire.jpg"]]), "/message/attachments/0"),
+            ("/authentication", json!(["pass"]), "/authentication"),
+            ("/authentication/dmarc", json!({ "pass": null }), "/authentication/dmarc"),
+        ];
+        for (pointer, value, at) in rows {
+            let refused = app.push(&with(&good, pointer, value.clone())).expect(422);
+            assert_eq!((refused.code(), pointers(&refused)), ("validation_failed".into(), vec![at.into()]), "{value}");
+        }
+        assert_eq!(app.push(&json!(["desk", "msg-1"])).expect(422).code(), "validation_failed");
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts"), 0);
+        app.push(&good).expect(201);
+    }
+
+    fn hd_06_a_message_may_be_a_file_or_a_subject_and_not_nothing(app) {
+        let mut good = App::email_push("msg-1", "case-1", "ada@example.org");
+        good["conversation"] = json!({ "external_id": "case-1" });
+        good["message"] = json!({ "body_text": " \r\n\t" });
+        for nothing in [json!({}), json!({ "body_html": " " }), json!({ "attachments": [] })] {
+            let mut push = good.clone();
+            push["message"].as_object_mut().unwrap().extend(nothing.as_object().unwrap().clone());
+            let refused = app.push(&push).expect(422);
+            assert_eq!(pointers(&refused), ["/message/body_text"], "{push}");
+            assert_eq!(refused.json()["errors"][0]["code"], "required");
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts"), 0);
+        let something = [
+            ("/message/body_html", json!("<img src=\"cid:1\">")),
+            ("/message/attachments", json!([{ "name": "fire.jpg" }])),
+            ("/conversation/subject", json!("Please call me back")),
+        ];
+        for (n, (pointer, value)) in something.into_iter().enumerate() {
+            let push = with(&with(&good, pointer, value), "/external_id", json!(format!("msg-{n}")));
+            app.push(&push).expect(201);
+        }
+    }
+
     fn text_of_every_kind_comes_back_as_it_was(app) {
         let odd = "Grüße, 李 👩‍💻 \u{202e}\u{feff} \u{1}\u{7f} %s \\ ' \" ;--";
         let mut body = App::email_push("msg-1", "case-1", "ada@example.org");

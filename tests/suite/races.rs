@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use diesel::connection::SimpleConnection as _;
-use doorstep_core::Error;
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::{self, Lock, Origin};
-use doorstep_core::id::AccountId;
+use doorstep_core::email::EmailAddress;
+use doorstep_core::id::{AccountId, ChallengeId};
+use doorstep_core::{Error, challenge};
 use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::process::Installation;
@@ -156,6 +157,27 @@ on_both! {
         assert_eq!(app.count("SELECT count(*) AS n FROM accounts"), 1);
         app.me(&SignedIn::of(&answers[won[0]]).access_token).expect(200);
         assert_eq!(app.count("SELECT count(*) AS n FROM sessions WHERE ended_at IS NULL"), 1);
+    }
+
+    fn rc_05_what_is_spent_or_void_is_not_spent_whatever_else_would_refuse_it(app) {
+        // around the API, whose other guards refuse before and after; nobody has these, so no epoch binds either
+        let spends = |id: ChallengeId| app.store().write(&Origin::default(), move |work| challenge::spend(work, id));
+        let asked = |email: &str| {
+            app.asks_to_sign_up(email).expect(202);
+            app.wait_until_mail_is_carried();
+            let address = EmailAddress::parse(email).unwrap();
+            let live = app.store().read(&Origin::default(), |work| db::challenges::list_live(work, &address)).unwrap();
+            assert_eq!((live.len(), live[0].account_id), (1, None), "{email}");
+            live[0].id
+        };
+        let once = asked("new@example.org");
+        let won = in_parallel(16, |_| spends(once).is_ok()).into_iter().filter(|won| *won).count();
+        assert_eq!(won, 1);
+        let older = asked("other@example.org");
+        let newer = asked("other@example.org");
+        assert!(matches!(spends(older), Err(Error::SecretGone)));
+        spends(newer).unwrap();
+        assert!(matches!(spends(newer), Err(Error::SecretGone)));
     }
 
     fn rc_07_two_owners_of_one_merged_account_each_get_their_own_part(app) {

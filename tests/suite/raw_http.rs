@@ -33,10 +33,19 @@ on_both! {
             ("a space before the colon", "Content-Length : 2\r\n\r\n{}"),
             ("another coding", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
             ("chunked twice", "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+            ("chunked, then identity", "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
+            ("identity, then chunked", "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n"),
+            ("identity", "Transfer-Encoding: identity\r\n\r\n"),
             ("two TEs", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
             ("a NUL in a header", "X-A: a\0b\r\nContent-Length: 2\r\n\r\n{}"),
             ("a CR in a header", "X-A: a\rContent-Length: 2\r\n\r\n"),
             ("a chunk of no size", "Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n"),
+            ("a chunk's size ended by LF", "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n"),
+            ("a chunk's extension ended by LF", "Transfer-Encoding: chunked\r\n\r\n2;a\n{}\r\n0\r\n\r\n"),
+            ("a chunk ended by LF", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\n0\r\n\r\n"),
+            ("a CL behind LF, and TE", "X-A: 1\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            ("a second CL behind LF", "Content-Length: 2\r\nX-A: 1\nContent-Length: 40\r\n\r\n{}"),
+            ("CL and TE behind LF", "Connection: close\nTransfer-Encoding: chunked\nContent-Length: 2\r\n\r\n"),
             ("a negative chunk", "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n"),
         ];
         for (what, rest) in rows {
@@ -44,6 +53,26 @@ on_both! {
         }
         let good = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{HIDDEN}");
         assert_eq!(send(app, &good).matches("HTTP/1.1 ").count(), 2, "two good requests are two answers");
+    }
+
+    fn ht_04_a_line_of_a_head_may_end_in_lf_and_that_hides_nothing(app) {
+        // docs/adr/0011: as RFC 9112 (section 2.2) lets it, each LF is the end of a line and of nothing else
+        let crlf = format!("{HEAD}Content-Length: 2\r\n\r\n{{}}");
+        let heads = [crlf.clone(), crlf.replace("\r\n", "\n"), crlf.replace("Host: x\r", "Host: x"), crlf.replace("\r\n\r\n", "\r\n\n")];
+        for head in heads {
+            let answer = send(app, &format!("{head}{HIDDEN}"));
+            let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+            assert_eq!(statuses, ["422", "200"], "{head:?}");
+        }
+    }
+
+    fn ht_04_what_the_parser_refuses_is_answered_without_words_and_closed(app) {
+        for bytes in ["\0\r\n\r\n", "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"] {
+            let answer = send(app, &format!("{bytes}{HIDDEN}"));
+            is_refused(bytes, &answer, &[400]);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(body.is_empty() && head.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        }
     }
 
     fn ft_22_heads_have_bounds(app) {

@@ -5,12 +5,14 @@ use doorstep_core::db::{self, Store};
 
 use super::people;
 use crate::config::Config;
+use crate::connections;
 use crate::server::{Options, Server};
 
 /// Whom a fresh installation without a mail server invites as its first admin.
 const FIRST_ADMIN: &str = "admin@doorstep.example";
 
 pub fn serve(config: &Config) -> Result<(), String> {
+    connections::open_as_many_files_as_may_be();
     let server = Server::start(config, &Options { signals: true, ..Options::default() })?;
     let base = format!("http://{}", server.address());
     say!("Doorstep {} serves {}", env!("CARGO_PKG_VERSION"), config.site.name);

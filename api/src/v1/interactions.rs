@@ -243,6 +243,8 @@ pub enum StatusWord {
 #[serde(deny_unknown_fields)]
 #[schema(as = PushedMessage, example = json!({"body_text": "It is on fire.", "sent_at": "2026-01-02T03:04:05Z"}))]
 pub struct PushedMessageBody {
+    /// May be empty where there is HTML, an attachment, or the conversation's subject to go by: a mail of nothing
+    /// but a file or a subject is real. A message of nothing at all is refused.
     pub body_text: String,
     #[schema(nullable = false)]
     pub body_html: Option<String>,
@@ -380,10 +382,20 @@ impl InteractionBody {
         }
     }
 
+    fn says_nothing(&self) -> bool {
+        let blank = |text: Option<&String>| text.is_none_or(|text| text.trim().is_empty());
+        let texts =
+            [Some(&self.message.body_text), self.message.body_html.as_ref(), self.conversation.subject.as_ref()];
+        self.message.attachments.is_empty() && texts.into_iter().all(blank)
+    }
+
     /// Reads every identity and bound of a push, or says all that is wrong with it.
     fn into_push(self) -> Result<Push> {
         let mut faults = Faults::default();
         self.check_lines(&mut faults);
+        if self.says_nothing() {
+            faults.add("/message/body_text", "required", "Send a text, HTML, an attachment or a subject.");
+        }
         let kind = self.channel.identity();
         let recipients = json!(self.recipients.iter().map(RecipientBody::label).collect::<Vec<_>>());
         let from = self.from.map(|from| from.party(kind, "/from", &mut faults));

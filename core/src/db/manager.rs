@@ -101,7 +101,7 @@ pub(super) fn connect(location: &Location, what_for: Use) -> Result<Conn> {
             Ok(Conn::Sqlite(conn))
         }
         Location::Postgres(url) => {
-            let mut conn = PgConnection::establish(&with_connect_timeout(url))
+            let mut conn = PgConnection::establish(&with_timeouts(url))
                 .map_err(|error| Error::Unavailable(format!("cannot connect to PostgreSQL: {error}")))?;
             conn.batch_execute(POSTGRES_SESSION)?;
             Ok(Conn::Pg(conn))
@@ -117,10 +117,13 @@ const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;
 const POSTGRES_SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET TIME ZONE 'UTC'";
 
-fn with_connect_timeout(url: &str) -> String {
-    if url.contains("connect_timeout=") {
-        return url.to_owned();
-    }
-    let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}connect_timeout=3")
+/// A server that is gone without a word (its cable is cut) is noticed, unless the URL says otherwise. In seconds,
+/// and what was sent and not acknowledged in milliseconds.
+fn with_timeouts(url: &str) -> String {
+    let wanted = [("connect_timeout", 3), ("keepalives_idle", 10), ("tcp_user_timeout", 10_000)];
+    let missing = wanted.into_iter().filter(|(name, _)| !url.contains(&format!("{name}=")));
+    missing.fold(url.to_owned(), |url, (name, value)| {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}{name}={value}")
+    })
 }

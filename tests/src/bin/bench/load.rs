@@ -32,12 +32,15 @@ impl Ask {
         Self { bytes: head.into_bytes(), expected: &[200, 201, 202] }
     }
 
-    /// As if it came from an address of its own, by way of the proxy that the driver is.
-    pub fn of_client(mut self, number: usize) -> Self {
-        let header = format!("X-Forwarded-For: 10.1.{}.{}\r\n", number / 250, number % 250 + 1);
-        let after_first_line = self.bytes.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
-        self.bytes.splice(after_first_line..after_first_line, header.into_bytes());
+    /// From this address, as a proxy would say.
+    pub fn by(mut self, caller: &str) -> Self {
+        let line = self.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.bytes.splice(line..line, format!("X-Forwarded-For: {caller}\r\n").into_bytes());
         self
+    }
+
+    pub fn expecting(self, expected: &'static [u16]) -> Self {
+        Self { expected, ..self }
     }
 
     /// Being sent away with 503 is an answer as well.

@@ -3,13 +3,16 @@
 //! Every figure is printed as a ratio to a limit measured in the same run: CPU time (user and system) of the server
 //! process from `/proc`, over a counted number of requests. Loopback only, and bounded.
 //!
-//! `cargo run --release -p doorstep-tests --bin bench -- [postgres://… of an empty database]`
+//! `cargo run --release -p doorstep-tests --bin bench -- [--timing] [postgres://… of an empty database]`
+//!
+//! With `--timing` it compares only how long a wrong sign-in takes, by who has the address.
 
 #![expect(clippy::disallowed_methods, reason = "a load driver measures time and keeps a pace")]
 #![expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts fit a float")]
 
 mod load;
 mod server;
+mod timing;
 
 use std::time::Duration;
 
@@ -20,9 +23,13 @@ use server::{Cost, Server};
 const ROUNDS: usize = 10;
 
 fn main() {
-    let database = std::env::args().nth(1);
-    let mut server = Server::start(database.as_deref());
-    println!("database: {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
+    let (options, databases): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let mut server = Server::start(databases.first().map(String::as_str));
+    println!("database: {}", if databases.is_empty() { "SQLite" } else { "PostgreSQL" });
+    if options.iter().any(|option| option == "--timing") {
+        timing::compare(&server);
+        return;
+    }
 
     println!("\nat rest: {} MiB", server.resident_mib());
     let owners = server.claims(32);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, SqliteConnection};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -109,18 +111,23 @@ impl Server {
 
     /// An account with its owner, by way of forgot password, for each of so many clients.
     pub fn claims(&self, clients: usize) -> Vec<String> {
-        (0..clients).map(|number| self.claim(number)).collect()
+        let claim = |number| {
+            let email = format!("owner{number}@example.org");
+            self.claims_as(&email, &client(number));
+            email
+        };
+        (0..clients).map(claim).collect()
     }
 
-    fn claim(&self, number: usize) -> String {
-        let email = format!("owner{number}@example.org");
-        let ask = json!({ "email": email }).to_string();
-        self.ask(&Ask::post("/v1/password-resets", None, &ask).of_client(number));
+    /// The same, for an address and from one.
+    pub fn claims_as(&self, email: &str, caller: &str) {
+        self.ask(&Ask::post("/v1/password-resets", None, &json!({ "email": email }).to_string()).by(caller));
+        let to = format!("To: {email}");
         let code = loop {
             let mails = std::fs::read_dir(self.dir.path().join("data/mail")).into_iter().flatten().flatten();
             let texts = mails.filter(|mail| mail.path().extension().is_some_and(|kind| kind == "eml"));
             let texts = texts.filter_map(|mail| std::fs::read_to_string(mail.path()).ok());
-            let found = texts.filter(|text| text.contains(&format!("To: {email}"))).find_map(|text| {
+            let found = texts.filter(|text| text.contains(&to)).find_map(|text| {
                 text.lines().find_map(|line| line.strip_prefix("Code: ").map(|code| code.trim().to_owned()))
             });
             if let Some(code) = found {
@@ -130,13 +137,34 @@ impl Server {
         };
         let body = json!({ "email": email, "code": code, "password": PASSWORD });
         // whoever asked for an address nobody has is offered sign-up
-        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()).of_client(number));
-        email
+        self.ask(&Ask::post("/v1/password-resets/confirm", None, &body.to_string()).by(caller));
     }
 
-    fn sign_in_ask(email: &str, client: usize) -> Ask {
+    /// Somebody writes to support, and the desk pushes it.
+    pub fn pushes_from(&self, email: &str) {
+        let mut body = push(0);
+        body["external_id"] = json!(email);
+        body["conversation"]["external_id"] = json!(email);
+        body["from"]["email"] = json!(email);
+        self.ask(&Ask::post("/v1/interactions", Some(&self.key), &body.to_string()));
+    }
+
+    /// Around the API: whoever has an address like this is disabled.
+    pub fn disables(&self, pattern: &str) {
+        let sql = format!(
+            "UPDATE accounts SET state = 'disabled' WHERE id IN \
+             (SELECT account_id FROM identities WHERE subject LIKE '{pattern}')"
+        );
+        let file = self.dir.path().join("data/doorstep.db");
+        match &self.database {
+            Some(url) => PgConnection::establish(url).unwrap().batch_execute(&sql).unwrap(),
+            None => SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(&sql).unwrap(),
+        }
+    }
+
+    fn sign_in_ask(email: &str, number: usize) -> Ask {
         let body = json!({ "email": email, "password": PASSWORD }).to_string();
-        Ask::post("/v1/sessions", None, &body).of_client(client)
+        Ask::post("/v1/sessions", None, &body).by(&client(number))
     }
 
     pub fn signs_in(&self, email: &str) -> SignedIn {
@@ -274,6 +302,11 @@ fn launch(dir: &std::path::Path, database: Option<&str>) -> (Child, String, Opti
     }
     mark_old(dir);
     (process, address, key)
+}
+
+/// The address that a client has of its own, by way of the proxy that the driver is.
+fn client(number: usize) -> String {
+    format!("10.1.{}.{}", number / 250, number % 250 + 1)
 }
 
 /// A second start says nothing after its mail line.
