@@ -49,6 +49,10 @@ impl FromRequest for Customer {
 fn customer(request: &HttpRequest) -> Result<Customer, Problem> {
     let state = state(request)?;
     let token = bearer(request)?;
+    if token.starts_with("dsk_") {
+        let detail = "This is an API key; the operation takes a session's access token.";
+        return Err(Problem::with_detail(Code::Unauthorized, detail));
+    }
     let claims = state.tokens.verify(token, state.now())?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     Ok(Customer { state, origin, claims })
@@ -71,6 +75,19 @@ impl Customer {
             reads(work, &who)
         };
         Ok(self.state.read(&self.origin, reads).await?)
+    }
+
+    /// Like [`Customer::read`], for what may take long.
+    pub async fn search<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.claims);
+        let reads = move |work: &mut Work<'_>| {
+            let who = session::authenticate(work, &claims)?;
+            reads(work, &who)
+        };
+        Ok(self.state.search(&self.origin, reads).await?)
     }
 
     pub async fn write<T: Send + 'static>(
@@ -119,7 +136,12 @@ impl<S: Needs> FromRequest for Machine<S> {
 }
 
 fn machine<S>(request: &HttpRequest) -> Result<Machine<S>, Problem> {
-    let key = PlainKey::parse(bearer(request)?).ok_or(Error::ApiKeyInvalid)?;
+    let token = bearer(request)?;
+    if token.matches('.').count() == 2 {
+        let detail = "This is an access token; the operation takes an API key.";
+        return Err(Problem::with_detail(Code::Unauthorized, detail));
+    }
+    let key = PlainKey::parse(token).ok_or(Error::ApiKeyInvalid)?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     Ok(Machine { state: state(request)?, origin, key_hash: key.hash(), scope: PhantomData })
 }

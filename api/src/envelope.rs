@@ -2,18 +2,18 @@
 //! and a panic turned into one.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    self, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    self, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
 use doorstep_core::chance::Chance;
@@ -39,7 +39,7 @@ const DOCS: HeaderValue = HeaderValue::from_static(
 
 /// Wraps one request.
 pub async fn envelope(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
@@ -54,6 +54,12 @@ pub async fn envelope(
         user_agent: user_agent(request.headers()),
     };
     request.extensions_mut().insert(origin);
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::HEAD {
+        // answered as GET; the connection knows what was asked, and sends no body (RFC 9110, section 9.3.2)
+        request.head_mut().method = Method::GET;
+    }
     let lost = |problem: Problem| -> Error { Lost { problem, state: state.clone(), id: Arc::clone(&id) }.into() };
     let answered = async {
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
@@ -72,7 +78,8 @@ pub async fn envelope(
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let (request, old) = response.into_parts();
-        let new = in_words(&named_by(&old), &state, &id, old.headers());
+        let named = if preflight { Problem::new(Code::OriginNotAllowed) } else { named_by(&old) };
+        let new = in_words(&named, &state, &id, old.headers());
         response = ServiceResponse::new(request, new);
     }
     let docs = response.request().path().starts_with("/docs");
@@ -125,14 +132,11 @@ fn caller_address(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr>
     let trusts = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut address = peer;
     if trusts(&peer) {
-        let forwarded: Vec<&str> = request
-            .headers()
-            .get_all("x-forwarded-for")
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
-        for hop in forwarded.into_iter().rev() {
-            let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+        // as bytes: what a caller wrote further left must not spoil what the proxy added
+        let lines = request.headers().get_all("x-forwarded-for");
+        let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
+        for hop in hops.into_iter().rev() {
+            let Some(ip) = hop_address(hop) else { break };
             address = ip.to_canonical();
             if !trusts(&address) {
                 break;
@@ -146,6 +150,12 @@ fn caller_address(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr>
         }
         v4 @ IpAddr::V4(_) => v4,
     })
+}
+
+/// An address, as some proxies write it with a port.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
+    text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {

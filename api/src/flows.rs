@@ -5,10 +5,10 @@ use doorstep_core::db::Origin;
 use doorstep_core::error::Fault;
 use doorstep_core::linking::Desk;
 use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
-use doorstep_core::password::{Password, PasswordFault};
+use doorstep_core::password::Password;
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};
-use doorstep_core::{Error, Result, account, settings};
+use doorstep_core::{Error, Result, account, settings, throttle};
 
 use crate::state::{self, State};
 
@@ -27,12 +27,18 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
         return Err(Error::invalid("/full_name", "invalid", why));
     }
     let password = Password::parse(&asked.password).map_err(|fault| Error::WeakPassword(vec![fault]))?;
-    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
-    let faults = state::judge(state.hasher.take_place()?, password.clone(), policy.clone()).await?;
-    refuse(faults)?;
+    let place = state.hasher.take_place()?;
     let (desk, presented) = (asked.desk, asked.presented);
+    // what follows costs more, and is only for one who knows the secret
     let shown = state.write_forgettably(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
-    refuse(policy.faults_for(&password, &shown.challenge.address))?;
+    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
+    let mut faults = state::judge(place, password.clone(), policy.clone()).await?;
+    faults.extend(policy.faults_for(&password, &shown.challenge.address));
+    if !faults.is_empty() {
+        // who knows the secret may try again, and not without end: to judge a password costs as much as to hash it
+        state.write_forgettably(origin, throttle::before_try).await?;
+        return Err(Error::WeakPassword(faults));
+    }
     let password = state::hash(state.hasher.take_place()?, password).await?;
     let confirm = Confirm {
         challenge: shown.challenge.id,
@@ -43,10 +49,6 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
         sign_in: desk == Desk::SignUp,
     };
     state.write(origin, move |work| mailed_secret::confirm(work, &confirm)).await
-}
-
-fn refuse(faults: Vec<PasswordFault>) -> Result<()> {
-    if faults.is_empty() { Ok(()) } else { Err(Error::WeakPassword(faults)) }
 }
 
 /// Signs in. Whoever finds no place among the hash threads is sent away before anything is counted.

@@ -55,6 +55,8 @@ problems! {
         "Ask for both again, and offer forgot password. The answer is the same whether or not the address has an account.";
     SessionEnded = "session_ended", 401, "The session has ended",
         "Sign in again. The refresh token was too old, used twice, or its session was ended.";
+    OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
+        "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key and If-Match may be sent.";
     InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
         "Use a key with the scope that the detail names.";
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
@@ -203,6 +205,8 @@ impl ResponseError for Problem {
         if self.code == Code::Unauthorized || self.code == Code::InsufficientScope {
             let challenge = match self.code {
                 Code::InsufficientScope => "Bearer error=\"insufficient_scope\"",
+                // RFC 6750, section 3.1: nothing more to one who showed nothing
+                _ if self.detail.is_some() => "Bearer error=\"invalid_token\"",
                 _ => "Bearer",
             };
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -226,7 +230,7 @@ impl From<Error> for Problem {
             Error::SecretUnknown => Self::new(Code::SecretNotFound),
             Error::SecretGone => Self::new(Code::SecretExpired),
             Error::CredentialsWrong => Self::new(Code::InvalidCredentials),
-            Error::SessionEnded => Self::new(Code::Unauthorized),
+            Error::SessionEnded => Self::with_detail(Code::Unauthorized, "The session has ended: sign in again."),
             Error::AccessTokenInvalid(why) => {
                 Self::with_detail(Code::Unauthorized, format!("The access token is not valid: {why}."))
             }

@@ -71,6 +71,15 @@ pub fn make_private_dir(path: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot make the directory {}: {error}", path.display()))
 }
 
+/// Makes a file that only its owner can read, or one that is there so; what `SQLite` puts beside it is the same.
+pub fn make_private_file(path: &Path) -> Result<(), String> {
+    let private = |path: &Path| {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    };
+    private(path).map_err(|error| format!("cannot make {} private: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +101,10 @@ mod tests {
         let error = find(&data).err().unwrap();
         assert!(error.contains("chmod 600"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        make_private_file(&data.join("database")).unwrap();
+        fs::set_permissions(data.join("database"), fs::Permissions::from_mode(0o644)).unwrap();
+        make_private_file(&data.join("database")).unwrap();
+        assert_eq!(fs::metadata(data.join("database")).unwrap().permissions().mode() & 0o777, 0o600);
         fs::write(&path, "").unwrap();
         assert!(find(&data).err().unwrap().contains("backup"));
     }

@@ -57,8 +57,9 @@ pub struct Server {
 /// Opens the database of a configuration: migrated, and with this secret.
 pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens), String> {
     let location = config.location()?;
-    if let Location::Sqlite(_) = location {
+    if let Location::Sqlite(file) = &location {
         secret_file::make_private_dir(&config.data.dir)?;
+        secret_file::make_private_file(file)?;
     }
     let chance = Chance::System;
     // a secret that cannot be used is said before anything is touched
@@ -221,7 +222,10 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, connections: C
     match started.recv() {
         Ok((address, handle)) => Ok((address, handle, serving)),
         Err(_) => Err(match serving.join() {
-            Ok(Err(error)) => format!("server.listen = {listen}: cannot listen there: {error}"),
+            Ok(Err(error)) => format!(
+                "server.listen = {listen}: cannot listen there: {error}. Set server.listen (DOORSTEP_SERVER_LISTEN) to \
+                 another address or port, such as 127.0.0.1:8081"
+            ),
             _ => "the server did not start".to_owned(),
         }),
     }

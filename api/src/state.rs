@@ -56,6 +56,17 @@ impl State {
         wait(answer, self.patience.database).await
     }
 
+    /// Reads what may take long, away from everything else.
+    pub async fn search<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        reads: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (send, answer) = oneshot::channel();
+        self.store.submit_search(origin.clone(), reads, move |result| drop(send.send(result)));
+        wait(answer, self.patience.database).await
+    }
+
     /// Writes in a unit of work: one durable transaction.
     pub async fn write<T: Send + 'static>(
         &self,

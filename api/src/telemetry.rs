@@ -28,6 +28,13 @@ pub fn check_level(level: &str) -> Result<(), String> {
 /// Starts logging. A second call in one process does nothing.
 pub fn start(log: &Log) {
     let targets = Targets::from_str(&log.level).unwrap_or_default();
+    // a framework's own words; ours say the same, and more
+    let quiet = [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::WARN)];
+    let targets = Targets::new()
+        .with_targets(quiet)
+        .with_default(LevelFilter::OFF)
+        .with_targets(targets.clone())
+        .with_default(targets.default_level().unwrap_or(LevelFilter::OFF));
     let layer = match log.format {
         LogFormat::Text => fmt::layer().with_writer(Stderr::default()).with_ansi(false).with_target(false).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(Stderr::default()).boxed(),

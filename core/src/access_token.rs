@@ -1,4 +1,4 @@
-//! Access tokens: short-lived JWTs (RFC 9068) that any service can verify by our JWKS.
+//! Access tokens: short-lived JWTs (typed as RFC 9068 does) that any service can verify by our JWKS.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -142,7 +142,8 @@ impl AccessTokens {
                 ErrorKind::InvalidSignature => "the signature is wrong",
                 ErrorKind::InvalidIssuer => "another issuer's",
                 ErrorKind::InvalidAudience => "for another audience",
-                _ => "a claim is missing or of another type",
+                ErrorKind::Json(_) | ErrorKind::MissingRequiredClaim(_) => "a claim is missing or of another type",
+                _ => "it is cut or damaged",
             })
         })?;
         Ok(data.claims)

@@ -88,10 +88,13 @@ fn canonical_local(local: &str) -> Result<String, NotAnAddress> {
     // a letter whose lower case is ASCII but which is not (Kelvin sign, dotted I) would become its ASCII twin
     let twin =
         |c: char| !c.is_ascii() && (c.to_lowercase().any(|l| l.is_ascii()) || c.to_uppercase().any(|u| u.is_ascii()));
-    if local.chars().any(twin) {
+    let lower = local.to_lowercase();
+    if local.chars().chain(lower.chars()).any(twin) {
         return Err(NotAnAddress::Forbidden);
     }
-    Ok(local.to_lowercase())
+    // a capital and a mark may have no form in one, where the small letter has
+    let canonical = lower.nfkc().eq(lower.chars());
+    if canonical { Ok(lower) } else { Err(NotAnAddress::Forbidden) }
 }
 
 fn canonical_domain(domain: &str) -> Result<String, NotAnAddress> {
@@ -145,6 +148,20 @@ mod tests {
         assert_ne!(canonical("straße@example.org"), canonical("strasse@example.org"));
         assert_ne!(canonical("mikе@example.org"), canonical("mike@example.org"), "the e is Cyrillic");
         assert_eq!(EmailAddress::parse("MİKE@example.org"), Err(NotAnAddress::Forbidden));
+    }
+
+    #[test]
+    fn what_is_canonical_stays_as_it_is() {
+        for capital_and_mark in ["H\u{331}", "T\u{308}", "J\u{30c}", "W\u{30a}", "Y\u{30a}"] {
+            let address = EmailAddress::parse(&format!("{capital_and_mark}om@example.org"));
+            assert_eq!(address, Err(NotAnAddress::Forbidden), "{capital_and_mark}");
+        }
+        for c in (0x80..0x3_0000).filter_map(char::from_u32) {
+            for text in [format!("{c}@example.org"), format!("x{c}\u{308}@example.org")] {
+                let once = canonical(&text);
+                assert_eq!(once.as_deref().and_then(canonical), once, "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::conversation::{Author, Channel, Conversation, Message, Status, Visibi
 use crate::db::types::words;
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
-use crate::id::{AccountId, ConversationId, InteractionId, MessageId};
+use crate::html::Html;
+use crate::id::{AccountId, ConversationId, IdentityId, InteractionId, MessageId};
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::linking::{self, Sender, Shown};
 use crate::outbox;
@@ -84,7 +85,7 @@ pub struct Push {
     pub subject: Option<String>,
     pub status: Option<Status>,
     pub body_text: String,
-    pub body_html: Option<String>,
+    pub html: Option<Html>,
     pub internal: bool,
     pub sent_at: Option<Timestamp>,
     pub attachments: Value,
@@ -204,12 +205,15 @@ fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Identity> {
     let found = db::identities::find(work, &first.key)?;
     let identity = match found {
         Some(identity) => {
-            db::identities::see_again(work, &identity, first.label.as_deref(), party.name.as_deref())?;
+            let owned = db::accounts::get(work, identity.account_id)?.state == AccountState::Claimed;
+            // how a sender spells an address is no matter of its owner's; a handle is what its holder made it
+            let label = first.label.as_deref().filter(|_| !owned || identity.key.kind != IdentityKind::Email);
+            db::identities::see_again(work, &identity, label, party.name.as_deref().filter(|_| !owned))?;
             identity
         }
         None => {
             let account = home_for(work, first, others, party, by)?;
-            let id = db::identities::insert(work, account, &first.key, first.label.as_deref(), party.name.as_deref())?;
+            let id = observe(work, account, first, party, by)?;
             db::identities::get(work, id)?
         }
     };
@@ -272,7 +276,15 @@ fn add_contact_point(
         db::merge_suggestions::insert(work, account, other, "named_together")?;
         other
     };
-    db::identities::insert(work, home, &seen.key, seen.label.as_deref(), party.name.as_deref()).map(drop)
+    observe(work, home, seen, party, by).map(drop)
+}
+
+/// An identity that nobody had seen, on the account of whoever it may be.
+fn observe(work: &mut Work<'_>, account: AccountId, seen: &SeenKey, party: &Party, by: &ApiKey) -> Result<IdentityId> {
+    let id = db::identities::insert(work, account, &seen.key, seen.label.as_deref(), party.name.as_deref())?;
+    let detail = json!({ "identity_id": id, "kind": seen.key.kind });
+    audit::record(work, "identity.observed", Actor::ApiKey(by.id), Some(account), &detail)?;
+    Ok(id)
 }
 
 /// A conversation we have not seen: its requester is the person of its first message.
@@ -303,7 +315,7 @@ struct Writer {
     author: Author,
     visibility: Visibility,
     account: Option<AccountId>,
-    identity: Option<crate::id::IdentityId>,
+    identity: Option<IdentityId>,
     name: Option<String>,
 }
 
@@ -353,7 +365,7 @@ fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: 
         author_identity_id: writer.identity,
         author_name: writer.name.clone(),
         body_text: push.body_text.clone(),
-        body_html: push.body_html.clone(),
+        html: push.html.clone(),
         dmarc: push.dmarc.map(|verdict| verdict.as_str().to_owned()),
         attachments: push.attachments.clone(),
         sent_at,

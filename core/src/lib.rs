@@ -16,6 +16,7 @@ pub mod email;
 pub mod error;
 pub mod hashing;
 pub mod house;
+pub mod html;
 pub mod id;
 pub mod idempotency;
 pub mod identity;

@@ -34,6 +34,9 @@ pub const MAIL_PER_ADDRESS: (u32, Duration) = (3, minutes(60));
 /// Mail asked for by one caller.
 pub const MAIL_PER_CALLER: (u32, Duration) = (20, minutes(3));
 
+/// Messages one customer writes: more than anybody types, and too few to fill the house.
+pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10));
+
 /// Wrong passwords of one account (or device) in a row that cost no wait.
 pub const FREE_FAILURES: i64 = 5;
 /// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).

@@ -61,7 +61,9 @@ fn house(settings: &Settings, address: &EmailAddress) -> House {
 /// Asks for a mailed secret. The caller learns nothing from it, whoever holds the address (I7), and nothing of
 /// an account changes (rule 2).
 pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
-    if !throttle::may_mail(work, address)? {
+    if !throttle::may_mail(work, what, address)? {
+        let request_id = work.origin().request_id.as_deref();
+        tracing::info!(request_id, "no mail: its address or caller has had as many as the limits allow for now");
         return Ok(());
     }
     work.hold(&[Lock::Identity(&IdentityKey::email(address))])?;
@@ -239,6 +241,8 @@ fn split(work: &mut Work<'_>, identity: &Identity, part: AccountId) -> Result<()
     let rest = identity.account_id;
     db::identities::move_to(work, identity, part)?;
     db::conversations::move_with_requester(work, identity.id, rest, part)?;
+    let detail = json!({ "identity_id": identity.id, "kind": identity.key.kind, "to": part });
+    audit::record(work, "identity.moved", Actor::Nobody, Some(rest), &detail)?;
     db::merge_suggestions::insert(work, part, rest, "claimed_in_part")
 }
 

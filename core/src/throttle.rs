@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::{AccountId, DeviceId};
 use crate::keyring::Purpose;
 use crate::limits;
+use crate::linking::Ask;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +23,12 @@ pub enum Scope<'a> {
     Device(AccountId, DeviceId),
     /// Wrong passwords and codes of a caller.
     Caller(IpAddr),
-    MailTo(&'a EmailAddress),
+    /// Mail to an address, by what was asked for: who asks for what tells nobody anything must not use up what
+    /// lets the owner back in.
+    MailTo(Ask, &'a EmailAddress),
     MailFrom(IpAddr),
+    /// What an account's owner writes.
+    Messages(AccountId),
 }
 
 impl Scope<'_> {
@@ -34,7 +39,9 @@ impl Scope<'_> {
             Self::Password(address) => mac(&[b"password", address.as_str().as_bytes()]),
             Self::Device(account, device) => mac(&[b"device", account.0.as_bytes(), device.0.as_bytes()]),
             Self::Caller(ip) => mac(&[b"caller", ip.to_string().as_bytes()]),
-            Self::MailTo(address) => mac(&[b"mail to", address.as_str().as_bytes()]),
+            Self::MailTo(Ask::PasswordReset, to) => mac(&[b"reset to", to.as_str().as_bytes()]),
+            Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
+            Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }
     }
@@ -126,6 +133,14 @@ pub fn before_try(work: &mut Work<'_>) -> Result<()> {
     }
 }
 
+/// Counts a message that an account's owner writes.
+pub fn before_message(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    match take(work, Scope::Messages(account), limits::MESSAGES_PER_ACCOUNT)? {
+        None => Ok(()),
+        Some(retry_after) => Err(Error::TooMany { retry_after }),
+    }
+}
+
 /// Forgets what was counted of a scope.
 pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
     let key = scope.key(work);
@@ -133,9 +148,9 @@ pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
 }
 
 /// Whether one more mail may be sent to an address, at its caller's asking. Beyond, the answer is the same.
-pub fn may_mail(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+pub fn may_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<bool> {
     let from = work.origin().address.map(|ip| Scope::MailFrom(ip).key(work));
-    let keys = [Some(Scope::MailTo(to).key(work)), from];
+    let keys = [Some(Scope::MailTo(what, to).key(work)), from];
     let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
     work.hold(&locks)?;
     if let Some(ip) = work.origin().address
@@ -143,7 +158,7 @@ pub fn may_mail(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
     {
         return Ok(false);
     }
-    Ok(take(work, Scope::MailTo(to), limits::MAIL_PER_ADDRESS)?.is_none())
+    Ok(take(work, Scope::MailTo(what, to), limits::MAIL_PER_ADDRESS)?.is_none())
 }
 
 /// Takes one from a bucket; the wait until there is room again where there is none.

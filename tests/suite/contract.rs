@@ -149,6 +149,11 @@ fn simple_problems(app: &App) -> Vec<Answer> {
         client.post("/v1/sign-ups").body("application/json", "{").send(),
         client.get(&format!("/healthz?{}", "x".repeat(8000))).send(),
         client.get("/v1/me").send(),
+        client
+            .request("OPTIONS".parse().unwrap(), "/v1/me")
+            .header("Origin", "https://evil.example")
+            .header("Access-Control-Request-Method", "GET")
+            .send(),
         app.tries_to_sign_in("ada@example.org", "not it, not it, not it"),
         app.refreshes("garbage"),
         client.post("/v1/interactions").bearer(&key).json(&App::email_push("m", "c", "a@x.example")).send(),
@@ -228,7 +233,7 @@ on_both! {
         for code in &documented {
             let page = app.client.get(&format!("/problems/{}", code.replace('_', "-"))).send().expect(200).json();
             assert_eq!(page["code"], code.as_str());
-            assert!(COMMITTED.contains(&format!("`{code}`")) || ["not_found", "malformed_request", "method_not_allowed"].contains(&code.as_str()), "{code}");
+            assert!(COMMITTED.contains(&format!("`{code}`")) || ["not_found", "malformed_request", "method_not_allowed", "origin_not_allowed"].contains(&code.as_str()), "{code}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorstep_tests::http::in_parallel;
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
@@ -24,6 +25,42 @@ fn start_with_key(app: &App, who: &SignedIn, key: &str, text: &str) -> doorstep_
 }
 
 on_both! {
+    fn somebody_who_writes_without_end_is_slowed_down(app) {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let road = path(&pushed["conversation_id"], "/messages");
+        let answers: Vec<_> = (0..110).map(|n| posts(app, &ada, &road, &json!({ "body_text": format!("{n}") }))).collect();
+        let said = answers.iter().filter(|answer| answer.status == 201).count();
+        // one more for every ten seconds that it took
+        assert!((100..105).contains(&said), "{said}");
+        let slowed = answers.last().unwrap();
+        assert_eq!((slowed.status, slowed.code()), (429, "too_many_requests".into()));
+        assert!(slowed.header("retry-after").is_some());
+        app.advance(Duration::from_secs(11));
+        posts(app, &ada, &road, &json!({ "body_text": "and on" })).expect(201);
+    }
+
+    fn however_many_search_nobody_else_waits(app) {
+        let (ada, _) = known(app, "ada@example.org");
+        let (eve, _) = known(app, "eve@example.org");
+        let answers = in_parallel(64, |i| {
+            if i % 8 == 0 { app.me(&ada.access_token) } else { reads(app, &eve, "/v1/me/conversations?text=printer") }
+        });
+        for (i, answer) in answers.iter().enumerate() {
+            let turned_away = i % 8 != 0 && answer.status == 503 && answer.header("retry-after").is_some();
+            assert!(answer.status == 200 || turned_away, "{i}: {}", answer.status);
+        }
+        assert_eq!(items(&reads(app, &eve, "/v1/me/conversations?text=printer").expect(200)).len(), 1);
+    }
+
+    fn a_subject_is_one_line(app) {
+        let (ada, _) = known(app, "ada@example.org");
+        for subject in ["hi\r\nBcc: x@y.example", "hi\nthere", "a\tb"] {
+            let body = json!({ "subject": subject, "message": { "body_text": "x\ny" } });
+            let refused = posts(app, &ada, "/v1/me/conversations", &body).expect(422);
+            assert_eq!(refused.json()["errors"][0]["pointer"], "/subject");
+        }
+    }
+
     fn a_reply_opens_what_waited_or_was_solved(app) {
         let (ada, pushed) = known(app, "ada@example.org");
         let id = &pushed["conversation_id"];

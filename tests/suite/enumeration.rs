@@ -121,9 +121,10 @@ on_both! {
 
     fn en_03_asking_is_the_same_work_whoever_has_the_address_and_changes_no_account(app) {
         settle(app);
-        // the limits of these are counted from now on, as those of the others are
-        for kind in ["absent", "unclaimed"] {
+        // the limits of all of them are counted from now on
+        for kind in KINDS {
             app.asks_for_reset(&address(kind)).expect(202);
+            app.asks_to_sign_up(&address(kind)).expect(202);
         }
         app.advance(std::time::Duration::from_secs(86_400));
         let state = "SELECT CAST(sum(version + 1000 * security_epoch) AS BIGINT) AS n FROM accounts";

@@ -123,6 +123,9 @@ on_both! {
         let repeated = app.client.post("/v1/sessions").header("X-Forwarded-For", "203.0.113.1");
         let body = json!({ "email": nobody(999), "password": WRONG });
         assert_eq!(repeated.header("X-Forwarded-For", "198.51.100.7").json(&body).send().status, 429, "two headers are one list");
+        for chain in ["\u{ff}, 198.51.100.7", "198.51.100.7:4711", "x, [::ffff:198.51.100.7]:1"] {
+            assert_eq!(app.tries_to_sign_in_from(chain, &nobody(997), WRONG).status, 429, "{chain}");
+        }
     }
 
     fn ipv6_callers_count_by_their_network(app) {

@@ -69,6 +69,16 @@ on_both! {
         assert_eq!(desk_messages(app, &pushed["conversation_id"])[0]["body_html"], wrong);
     }
 
+    fn html_that_would_take_for_ever_to_read_is_not_shown(app) {
+        let mut push = App::email_push("msg-1", "case-1", "ada@example.org");
+        push["message"] = json!({ "body_text": "Look", "body_html": "<div>".repeat(50_000) });
+        let pushed = app.push(&push).expect(201).json();
+        app.claims("ada@example.org");
+        let ada = app.signs_in("ada@example.org");
+        let answer = reads(app, &ada, &path(&pushed["conversation_id"], "/messages")).expect(200).json();
+        assert_eq!((&answer["items"][0]["body_text"], &answer["items"][0]["body_html"]), (&json!("Look"), &json!(null)));
+    }
+
     fn hd_06_attachments_are_kept_and_never_fetched(app) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -33,7 +33,7 @@ fn is_dead(app: &App, session: &SignedIn) {
     is_refused(app, session);
     let me = app.me(&session.access_token);
     assert_eq!((me.status, me.code()), (401, "unauthorized".into()));
-    assert_eq!(me.header("WWW-Authenticate"), Some("Bearer"));
+    assert_eq!(me.header("WWW-Authenticate"), Some("Bearer error=\"invalid_token\""));
 }
 
 fn ended_because(app: &App, reason: &str) -> i64 {

@@ -85,10 +85,19 @@ fn ht_01_a_listed_origin_is_named_exactly_and_no_other() {
 on_both! {
     fn ht_01_without_a_list_no_origin_is_answered(app) {
         for origin in OTHERS.iter().chain(&[OURS]) {
-            let answers = [ask_from(app, origin).expect(200), preflight(app, origin).expect(405)];
+            let answers = [ask_from(app, origin).expect(200), preflight(app, origin).expect(403)];
+            assert_eq!(answers[1].code(), "origin_not_allowed");
             for answer in answers {
                 assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")), "{origin}");
             }
+        }
+    }
+
+    fn what_can_be_got_can_be_asked_by_head(app) {
+        for path in ["/healthz", "/v1/sign-in-options", "/docs/", "/openapi.json", "/nothing"] {
+            let (get, head) = (app.client.get(path).send(), app.client.request("HEAD".parse().unwrap(), path).send());
+            assert_eq!((head.status, head.header("content-type")), (get.status, get.header("content-type")), "{path}");
+            assert!(head.body.is_empty(), "{path}");
         }
     }
 

@@ -52,7 +52,7 @@ fn with(claims: &Value, name: &str, value: Option<Value>) -> Value {
 fn is_refused(app: &App, token: &str, what: &str) {
     let answer = app.me(token);
     assert_eq!((answer.status, answer.code()), (401, "unauthorized".into()), "{what}");
-    assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer"), "{what}");
+    assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer error=\"invalid_token\""), "{what}");
 }
 
 on_both! {

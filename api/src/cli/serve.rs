@@ -22,6 +22,10 @@ pub fn serve(config: &Config) -> Result<(), String> {
         db::Location::Sqlite(path) => say!("  Database  SQLite, {}", path.display()),
         db::Location::Postgres(_) => say!("  Database  PostgreSQL"),
     }
+    match config.server.cors_origins.as_slice() {
+        [] => say!("  Browsers  no web origin may call (server.cors_origins is empty)"),
+        origins => say!("  Browsers  {}", origins.join(", ")),
+    }
     match config.mail.smtp_url {
         Some(_) => say!("  Mail      by SMTP"),
         None => {

@@ -147,6 +147,7 @@ impl Mailer {
             (true, Some(secret), Some(link)) => {
                 tracing::info!(to = leased.mail.to, template, code = %*secret.code, link = %*link, "mail written to a file");
             }
+            (true, ..) => tracing::info!(to = leased.mail.to, template, "mail written to a file"),
             _ => tracing::info!(template, "mail sent"),
         }
         Ok(())

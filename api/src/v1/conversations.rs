@@ -95,7 +95,7 @@ impl From<Message> for MessageBody {
             author: message.author.as_str(),
             author_name: message.author_name,
             body_text: message.body_text,
-            body_html: message.body_html.as_deref().map(conversation::sanitised),
+            body_html: message.html.and_then(|html| html.shown),
             attachments: message.attachments,
             sent_at: message.sent_at,
         }
@@ -166,7 +166,11 @@ pub async fn list_my_conversations(
         text,
         unread: query.unread.unwrap_or(false),
     };
-    let page = customer.read(move |work, who| conversation::list(work, who, &filter, ask)).await?;
+    let page = if filter.text.is_some() {
+        customer.search(move |work, who| conversation::list(work, who, &filter, ask)).await?
+    } else {
+        customer.read(move |work, who| conversation::list(work, who, &filter, ask)).await?
+    };
     Ok(HttpResponse::Ok().json(MyConversationPage::from(page)))
 }
 
@@ -196,7 +200,7 @@ pub struct NewMessage {
     params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it starts nothing new")),
     responses((status = 201, description = "Started", body = ConversationBody,
         headers(("Location" = String, description = "Where it is")))),
-    extensions(("x-problems" = json!(["idempotency_key_reused"]))),
+    extensions(("x-problems" = json!(["idempotency_key_reused", "too_many_requests"]))),
 )]
 #[post("/v1/me/conversations")]
 pub async fn start_conversation(
@@ -269,7 +273,7 @@ pub async fn list_my_messages(
     ),
     responses((status = 201, description = "Added", body = MessageBody,
         headers(("Location" = String, description = "The messages of the conversation it is in")))),
-    extensions(("x-problems" = json!(["not_found", "idempotency_key_reused"]))),
+    extensions(("x-problems" = json!(["not_found", "idempotency_key_reused", "too_many_requests"]))),
 )]
 #[post("/v1/me/conversations/{id}/messages")]
 pub async fn reply(

@@ -101,7 +101,7 @@ impl From<Message> for DeskMessageBody {
             author_account_id: message.author_account_id.map(|id| id.0),
             author_name: message.author_name,
             body_text: message.body_text,
-            body_html: message.body_html,
+            body_html: message.html.map(|html| html.pushed),
             dmarc: message.dmarc,
             attachments: message.attachments,
             sent_at: message.sent_at,

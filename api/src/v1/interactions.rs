@@ -5,6 +5,7 @@ use doorstep_core::clock::Timestamp;
 use doorstep_core::conversation::{Channel, Status};
 use doorstep_core::email::EmailAddress;
 use doorstep_core::error::Fault;
+use doorstep_core::html::Html;
 use doorstep_core::id::ConversationId;
 use doorstep_core::identity::{IdentityKey, IdentityKind, NotAnIdentity};
 use doorstep_core::interaction::{self, Direction, Dmarc, Party, Push, PushOutcome, Pushed, SeenKey, Thread};
@@ -435,7 +436,7 @@ impl InteractionBody {
             subject: self.conversation.subject,
             status: self.conversation.status.map(StatusWord::status),
             body_text: self.message.body_text,
-            body_html: self.message.body_html,
+            html: self.message.body_html.map(Html::of),
             internal: self.message.internal,
             sent_at: self.message.sent_at,
             attachments: json!(self.message.attachments),

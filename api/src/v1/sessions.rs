@@ -41,7 +41,7 @@ pub struct SignIn {
         "created_at": "2026-01-02T03:04:05Z", "claimed_at": "2026-01-02T03:14:05Z", "updated_at": "2026-01-02T03:14:05Z"}
 }))]
 pub struct SessionBody {
-    /// A JWT (RFC 9068) for `Authorization: Bearer`.
+    /// A JWT for `Authorization: Bearer`.
     pub access_token: String,
     #[schema(example = "Bearer")]
     pub token_type: &'static str,

@@ -9,6 +9,7 @@ use super::work::Work;
 use crate::clock::Timestamp;
 use crate::conversation::{Author, Message, Visibility};
 use crate::error::{Error, Result};
+use crate::html::Html;
 use crate::id::{AccountId, ConversationId, IdentityId, MessageId};
 use crate::page::PageAsk;
 
@@ -22,6 +23,7 @@ type Columns = (
     messages::author_name,
     messages::body_text,
     messages::body_html,
+    messages::shown_html,
     messages::dmarc,
     messages::attachments,
     messages::sent_at,
@@ -37,6 +39,7 @@ const COLUMNS: Columns = (
     messages::author_name,
     messages::body_text,
     messages::body_html,
+    messages::shown_html,
     messages::dmarc,
     messages::attachments,
     messages::sent_at,
@@ -54,6 +57,7 @@ struct Row {
     author_name: Option<String>,
     body_text: String,
     body_html: Option<String>,
+    shown_html: Option<String>,
     dmarc: Option<String>,
     attachments: Json,
     sent_at: Timestamp,
@@ -71,7 +75,7 @@ impl From<Row> for Message {
             author_identity_id: row.author_identity_id,
             author_name: row.author_name,
             body_text: row.body_text,
-            body_html: row.body_html,
+            html: row.body_html.map(|pushed| Html { pushed, shown: row.shown_html }),
             dmarc: row.dmarc,
             attachments: row.attachments.0,
             sent_at: row.sent_at,
@@ -139,7 +143,8 @@ pub fn insert(work: &mut Work<'_>, new: &Message) -> Result<()> {
             messages::author_identity_id.eq(new.author_identity_id),
             messages::author_name.eq(&new.author_name),
             messages::body_text.eq(&new.body_text),
-            messages::body_html.eq(&new.body_html),
+            messages::body_html.eq(new.html.as_ref().map(|html| &html.pushed)),
+            messages::shown_html.eq(new.html.as_ref().and_then(|html| html.shown.as_ref())),
             messages::dmarc.eq(&new.dmarc),
             messages::attachments.eq(Json(new.attachments.clone())),
             messages::sent_at.eq(new.sent_at),

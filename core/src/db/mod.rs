@@ -11,6 +11,7 @@ mod manager;
 mod migrate;
 mod postgres;
 pub(crate) mod schema;
+mod searcher;
 mod sqlite;
 mod store;
 pub mod types;

@@ -216,6 +216,7 @@ diesel::table! {
         author_name -> Nullable<Text>,
         body_text -> Text,
         body_html -> Nullable<Text>,
+        shown_html -> Nullable<Text>,
         dmarc -> Nullable<Text>,
         attachments -> Doc,
         sent_at -> Moment,

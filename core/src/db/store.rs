@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use super::bell::Bell;
 use super::manager::Location;
 use super::postgres::Postgres;
+use super::searcher::Searcher;
 use super::sqlite::Sqlite;
 use super::work::{Origin, Work};
 use crate::chance::Chance;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
+    searcher: Arc<Searcher<Engine>>,
     shared: Arc<Shared>,
 }
 
@@ -53,6 +55,15 @@ pub struct Store {
 enum Engine {
     Sqlite(Arc<Sqlite>),
     Postgres(Arc<Postgres>),
+}
+
+impl Engine {
+    fn read<T>(&self, origin: &Origin, reads: &mut impl FnMut(&mut Work<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.read(origin, reads),
+            Self::Postgres(postgres) => postgres.read(origin, reads),
+        }
+    }
 }
 
 impl Store {
@@ -73,7 +84,8 @@ impl Store {
                 Engine::Postgres(Arc::new(Postgres::open(&options.location, options.connections, Arc::clone(&shared))?))
             }
         };
-        Ok(Self { engine, shared })
+        let searcher = Arc::new(Searcher::start(engine.clone(), Arc::clone(&shared))?);
+        Ok(Self { engine, searcher, shared })
     }
 
     #[must_use]
@@ -94,10 +106,17 @@ impl Store {
 
     /// Reads, on this thread. What it sees is not one snapshot where it takes several queries.
     pub fn read<T>(&self, origin: &Origin, mut reads: impl FnMut(&mut Work<'_>) -> Result<T>) -> Result<T> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(origin, &mut reads),
-            Engine::Postgres(postgres) => postgres.read(origin, &mut reads),
-        }
+        self.engine.read(origin, &mut reads)
+    }
+
+    /// Like [`Store::submit_read`], for a read that may take long: it holds up none but others of its kind.
+    pub fn submit_search<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        mut reads: impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        self.searcher.submit(move |engine| done(engine.and_then(|engine| engine.read(&origin, &mut reads))));
     }
 
     /// Writes in one durable transaction, and waits for it. May run `writes` again when another was in the way.

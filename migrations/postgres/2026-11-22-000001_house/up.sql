@@ -184,6 +184,7 @@ CREATE TABLE messages (
     author_name     text COLLATE "C",
     body_text       text COLLATE "C" NOT NULL,
     body_html       text COLLATE "C",
+    shown_html      text COLLATE "C",
     dmarc           text COLLATE "C",
     attachments     jsonb NOT NULL,
     sent_at         timestamptz NOT NULL,

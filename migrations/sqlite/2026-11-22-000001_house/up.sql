@@ -184,6 +184,7 @@ CREATE TABLE messages (
     author_name     TEXT,
     body_text       TEXT NOT NULL,
     body_html       TEXT,
+    shown_html      TEXT,
     dmarc           TEXT,
     attachments     TEXT NOT NULL,
     sent_at         INTEGER NOT NULL,
