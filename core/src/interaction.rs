@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::account::AccountState;
+use crate::account::{Account, AccountState};
 use crate::api_key::ApiKey;
 use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
@@ -128,7 +128,7 @@ pub fn push(work: &mut Work<'_>, by: &ApiKey, push: &Push) -> Result<Pushed> {
     let person = party.map(|party| meet(work, &party, by)).transpose()?;
     let conversation = match (known, &person) {
         (Some(conversation), _) => conversation,
-        (None, Some(person)) => begin(work, push, person)?,
+        (None, Some(person)) => begin(work, push, &person.identity)?,
         (None, None) => {
             let detail = "A conversation we have not seen needs a person: from for inbound, a recipient for outbound.";
             return Err(Error::invalid("/recipients", "required", detail));
@@ -195,54 +195,62 @@ fn believed(from: &Party, dmarc: Option<Dmarc>) -> Party {
     Party { keys: from.keys.first().map(key).into_iter().collect(), name: None }
 }
 
+/// Somebody on a channel, as we know them.
+struct Person {
+    identity: Identity,
+    /// Where nobody owns their account, it is as it was before this push.
+    account: Account,
+}
+
 /// Finds or makes the person. The first key is the channel's; the others are contact points, added only to an
 /// account that nobody owns and only where they are nobody's (rule 11).
-fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Identity> {
+fn meet(work: &mut Work<'_>, party: &Party, by: &ApiKey) -> Result<Person> {
     let (first, others) = party
         .keys
         .split_first()
         .ok_or_else(|| Error::invalid("/from", "required", "Name the person by the identity of the channel."))?;
-    let found = db::identities::find(work, &first.key)?;
-    let identity = match found {
-        Some(identity) => {
-            let owned = db::accounts::get(work, identity.account_id)?.state == AccountState::Claimed;
-            // how a sender spells an address is no matter of its owner's; a handle is what its holder made it
-            let label = first.label.as_deref().filter(|_| !owned || identity.key.kind != IdentityKind::Email);
-            db::identities::see_again(work, &identity, label, party.name.as_deref().filter(|_| !owned))?;
-            identity
-        }
+    let person = match db::identities::find(work, &first.key)? {
+        Some(identity) => meet_again(work, identity, first, party)?,
         None => {
             let account = home_for(work, first, others, party, by)?;
-            let id = observe(work, account, first, party, by)?;
-            db::identities::get(work, id)?
+            Person { identity: observe(work, account.id, first, party, by)?, account }
         }
     };
     for other in others {
-        add_contact_point(work, identity.account_id, other, party, by)?;
+        add_contact_point(work, &person.account, other, party, by)?;
     }
+    if let (AccountState::Unclaimed, None, Some(name)) = (person.account.state, &person.account.full_name, &party.name)
+    {
+        db::accounts::set_name(work, person.account.id, name)?;
+    }
+    Ok(person)
+}
+
+fn meet_again(work: &mut Work<'_>, identity: Identity, seen: &SeenKey, party: &Party) -> Result<Person> {
     let account = db::accounts::get(work, identity.account_id)?;
-    if let (AccountState::Unclaimed, None, Some(name)) = (account.state, &account.full_name, &party.name) {
-        db::accounts::set_name(work, account.id, name)?;
-    }
-    Ok(identity)
+    let owned = account.state == AccountState::Claimed;
+    // how a sender spells an address is no matter of its owner's; a handle is what its holder made it
+    let label = seen.label.as_deref().filter(|_| !owned || identity.key.kind != IdentityKind::Email);
+    db::identities::see_again(work, &identity, label, party.name.as_deref().filter(|_| !owned))?;
+    Ok(Person { identity, account })
 }
 
 /// The account an unknown person joins: an unclaimed one that another of their keys belongs to, or a new one.
-fn home_for(work: &mut Work<'_>, first: &SeenKey, others: &[SeenKey], party: &Party, by: &ApiKey) -> Result<AccountId> {
+fn home_for(work: &mut Work<'_>, first: &SeenKey, others: &[SeenKey], party: &Party, by: &ApiKey) -> Result<Account> {
     for other in others {
         let Some(identity) = db::identities::find(work, &other.key)? else { continue };
         let account = db::accounts::get(work, identity.account_id)?;
         if account.state == AccountState::Unclaimed && may_join(work, account.id, &first.key)? {
-            return Ok(account.id);
+            return Ok(account);
         }
     }
     make_account(work, party.name.as_deref(), by)
 }
 
-fn make_account(work: &mut Work<'_>, name: Option<&str>, by: &ApiKey) -> Result<AccountId> {
+fn make_account(work: &mut Work<'_>, name: Option<&str>, by: &ApiKey) -> Result<Account> {
     let account = db::accounts::insert_unclaimed(work, name)?;
-    audit::record(work, "account.created", Actor::ApiKey(by.id), Some(account), &json!({ "by": "push" }))?;
-    outbox::post_event(work, "account.created", account, &json!({}))?;
+    audit::record(work, "account.created", Actor::ApiKey(by.id), Some(account.id), &json!({ "by": "push" }))?;
+    outbox::post_event(work, "account.created", account.id, &json!({}))?;
     Ok(account)
 }
 
@@ -255,36 +263,29 @@ fn may_join(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Resul
     Ok(!identities.iter().any(|identity| identity.key.kind == IdentityKind::External))
 }
 
-fn add_contact_point(
-    work: &mut Work<'_>,
-    account: AccountId,
-    seen: &SeenKey,
-    party: &Party,
-    by: &ApiKey,
-) -> Result<()> {
+fn add_contact_point(work: &mut Work<'_>, account: &Account, seen: &SeenKey, party: &Party, by: &ApiKey) -> Result<()> {
     if let Some(identity) = db::identities::find(work, &seen.key)? {
-        if identity.account_id == account {
+        if identity.account_id == account.id {
             return Ok(());
         }
-        return db::merge_suggestions::insert(work, account, identity.account_id, "named_together");
+        return db::merge_suggestions::insert(work, account.id, identity.account_id, "named_together");
     }
-    let state = db::accounts::get(work, account)?.state;
-    let home = if state == AccountState::Unclaimed && may_join(work, account, &seen.key)? {
-        account
+    let home = if account.state == AccountState::Unclaimed && may_join(work, account.id, &seen.key)? {
+        account.id
     } else {
-        let other = make_account(work, party.name.as_deref(), by)?;
-        db::merge_suggestions::insert(work, account, other, "named_together")?;
+        let other = make_account(work, party.name.as_deref(), by)?.id;
+        db::merge_suggestions::insert(work, account.id, other, "named_together")?;
         other
     };
     observe(work, home, seen, party, by).map(drop)
 }
 
 /// An identity that nobody had seen, on the account of whoever it may be.
-fn observe(work: &mut Work<'_>, account: AccountId, seen: &SeenKey, party: &Party, by: &ApiKey) -> Result<IdentityId> {
-    let id = db::identities::insert(work, account, &seen.key, seen.label.as_deref(), party.name.as_deref())?;
-    let detail = json!({ "identity_id": id, "kind": seen.key.kind });
+fn observe(work: &mut Work<'_>, account: AccountId, seen: &SeenKey, party: &Party, by: &ApiKey) -> Result<Identity> {
+    let new = db::identities::insert(work, account, &seen.key, seen.label.as_deref(), party.name.as_deref())?;
+    let detail = json!({ "identity_id": new.id, "kind": seen.key.kind });
     audit::record(work, "identity.observed", Actor::ApiKey(by.id), Some(account), &detail)?;
-    Ok(id)
+    Ok(new)
 }
 
 /// A conversation we have not seen: its requester is the person of its first message.
@@ -319,19 +320,18 @@ struct Writer {
     name: Option<String>,
 }
 
-fn writer(work: &mut Work<'_>, push: &Push, conversation: &Conversation, person: Option<&Identity>) -> Result<Writer> {
-    let (Direction::Inbound, Some(identity)) = (push.direction, person) else {
+fn writer(work: &mut Work<'_>, push: &Push, conversation: &Conversation, person: Option<&Person>) -> Result<Writer> {
+    let (Direction::Inbound, Some(Person { identity, account })) = (push.direction, person) else {
         let visibility = if push.internal { Visibility::Internal } else { Visibility::Shown };
         let name = push.agent_name.clone();
         return Ok(Writer { author: Author::Agent, visibility, account: None, identity: None, name });
     };
-    let owner = db::accounts::get(work, conversation.account_id)?;
     let hold_unknown = settings::current(work)?.authentication.unknown_requesters == UnknownRequesters::Hold;
     let (author, shown) = linking::reception(Sender {
         is_requester: conversation.requester_id == Some(identity.id),
-        is_owner: identity.account_id == owner.id && owner.state == AccountState::Claimed,
+        is_owner: account.id == conversation.account_id && account.state == AccountState::Claimed,
         spoofed: push.dmarc == Some(Dmarc::Fail),
-        unknown_and_held: hold_unknown && is_unknown(work, identity)?,
+        unknown_and_held: hold_unknown && is_unknown(work, account)?,
     });
     let visibility = match shown {
         _ if push.internal => Visibility::Internal,
@@ -347,8 +347,7 @@ fn writer(work: &mut Work<'_>, push: &Push, conversation: &Conversation, person:
 }
 
 /// Nobody at the desk has let anything of this person through yet.
-fn is_unknown(work: &mut Work<'_>, person: &Identity) -> Result<bool> {
-    let account = db::accounts::get(work, person.account_id)?;
+fn is_unknown(work: &mut Work<'_>, account: &Account) -> Result<bool> {
     Ok(account.state != AccountState::Claimed && !db::conversations::any_shown(work, account.id)?)
 }
 

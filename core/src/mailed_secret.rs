@@ -213,9 +213,9 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
 fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge) -> Result<(AccountId, IdentityId)> {
     match (outcome, held.account, held.identity) {
         (Outcome::Create, ..) => {
-            let account = db::accounts::insert_claimed(work, None)?;
+            let account = db::accounts::insert_claimed(work, None)?.id;
             let key = IdentityKey::email(&challenge.address);
-            let identity = db::identities::insert(work, account, &key, None, None)?;
+            let identity = db::identities::insert(work, account, &key, None, None)?.id;
             db::identities::make_primary(work, account, identity)?;
             Ok((account, identity))
         }
@@ -225,7 +225,7 @@ fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge)
             Ok((account.id, identity.id))
         }
         (Outcome::ClaimPart, Some(_), Some(identity)) => {
-            let part = db::accounts::insert_claimed(work, identity.name.as_deref())?;
+            let part = db::accounts::insert_claimed(work, identity.name.as_deref())?.id;
             split(work, &identity, part)?;
             db::identities::make_primary(work, part, identity.id)?;
             Ok((part, identity.id))
@@ -291,7 +291,7 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
         }
         (_, Some(account)) => account.id,
         (_, None) => {
-            let account = db::accounts::insert_unclaimed(work, None)?;
+            let account = db::accounts::insert_unclaimed(work, None)?.id;
             db::identities::insert(work, account, &IdentityKey::email(address), None, None)?;
             account
         }

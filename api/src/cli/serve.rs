@@ -1,7 +1,8 @@
 //! `doorstep serve`: starts, and says what to do next.
 
-use doorstep_core::api_key::Scope;
-use doorstep_core::db::{self, Store};
+use doorstep_core::api_key::{self, Scope};
+use doorstep_core::audit::Actor;
+use doorstep_core::db::{self, Lock, Store};
 
 use super::people;
 use crate::config::Config;
@@ -38,18 +39,20 @@ pub fn serve(config: &Config) -> Result<(), String> {
 
 /// On the very first start without a mail server: an API key and an admin's invitation, shown this once.
 fn first_run(config: &Config, store: &Store, base: &str) -> Result<(), String> {
-    let fresh = store
-        .read(&super::operator(), |work| Ok(!db::api_keys::exist(work)? && !db::accounts::has_admin(work)?))
-        .map_err(|error| error.to_string())?;
-    if !fresh {
-        return Ok(());
-    }
-    let scopes = vec![Scope::InteractionsWrite, Scope::ConversationsRead];
-    let (_, key) = people::create_key(store, "first run", scopes)?;
+    let scopes = [Scope::InteractionsWrite, Scope::ConversationsRead];
+    // of several that start at once on one database, one is the first
+    let made = store.write(&super::operator(), move |work| {
+        work.hold(&[Lock::House])?;
+        if db::api_keys::exist(work)? || db::accounts::has_admin(work)? {
+            return Ok(None);
+        }
+        api_key::create(work, Actor::Operator, "first run", &scopes, None).map(Some)
+    });
+    let Some((_, key)) = made.map_err(|error| error.to_string())? else { return Ok(()) };
     let key = key.reveal();
     let invitation = people::invite(config, store, FIRST_ADMIN)?;
     say!("\nThis is the first start. What follows is shown this once.");
-    say!("\n  API key   {}", *key);
+    say!("\n  API key   {}\n            which may push interactions and read conversations", *key);
     if let (Some(secret), Some(url)) = (&invitation.secret, &invitation.claim_url) {
         say!("  Admin     {FIRST_ADMIN}, who sets a password with the code {}\n            or {url}", *secret.code);
     }

@@ -97,34 +97,50 @@ pub fn get(work: &mut Work<'_>, id: AccountId) -> Result<Account> {
 }
 
 /// A person seen in traffic.
-pub fn insert_unclaimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<AccountId> {
+pub fn insert_unclaimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<Account> {
     insert(work, AccountState::Unclaimed, full_name)
 }
 
 /// A person who comes with a proof.
-pub fn insert_claimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<AccountId> {
+pub fn insert_claimed(work: &mut Work<'_>, full_name: Option<&str>) -> Result<Account> {
     insert(work, AccountState::Claimed, full_name)
 }
 
-fn insert(work: &mut Work<'_>, state: AccountState, full_name: Option<&str>) -> Result<AccountId> {
-    let (id, now) = (work.new_id::<AccountId>(), work.now());
+fn insert(work: &mut Work<'_>, state: AccountState, full_name: Option<&str>) -> Result<Account> {
+    let now = work.now();
+    let new = Account {
+        id: work.new_id(),
+        state,
+        role: Role::Customer,
+        security_epoch: 1,
+        version: 1,
+        full_name: full_name.map(str::to_owned),
+        locale: None,
+        time_zone: None,
+        phone: None,
+        avatar_url: None,
+        primary_email: None,
+        created_at: now,
+        updated_at: now,
+        claimed_at: (state == AccountState::Claimed).then_some(now),
+    };
     diesel::insert_into(accounts::table)
         .values((
-            accounts::id.eq(id),
+            accounts::id.eq(new.id),
             accounts::state.eq(state),
-            accounts::role.eq(Role::Customer),
-            accounts::security_epoch.eq(1_i64),
-            accounts::version.eq(1_i64),
+            accounts::role.eq(new.role),
+            accounts::security_epoch.eq(new.security_epoch),
+            accounts::version.eq(new.version),
             accounts::full_name.eq(full_name),
             accounts::custom.eq(Json(json!({}))),
             accounts::notifications.eq(Json(json!({}))),
             accounts::created_at.eq(now),
             accounts::updated_at.eq(now),
-            accounts::claimed_at.eq((state == AccountState::Claimed).then_some(now)),
+            accounts::claimed_at.eq(new.claimed_at),
         ))
         .execute(work.conn)?;
-    work.hold_new(id);
-    Ok(id)
+    work.hold_new(new.id);
+    Ok(new)
 }
 
 /// An unclaimed account becomes its owner's.

@@ -8,7 +8,7 @@ use super::schema::{accounts, identities, proofs};
 use super::work::Work;
 use crate::account::Account;
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{AccountId, IdentityId};
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 
@@ -92,12 +92,6 @@ pub fn find_holder(work: &mut Work<'_>, key: &IdentityKey) -> Result<Option<(Ide
     }))
 }
 
-pub fn get(work: &mut Work<'_>, id: IdentityId) -> Result<Identity> {
-    let found =
-        identities::table.filter(identities::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
-    found.map(Identity::from).ok_or_else(|| Error::Broken(format!("identity {id} is gone")))
-}
-
 pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identity>> {
     let rows = identities::table
         .filter(identities::account_id.eq(account))
@@ -119,19 +113,28 @@ pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identi
     Ok(rows.into_iter().map(Identity::from).collect())
 }
 
+/// A new identity of an account; gives it as it was stored.
 pub fn insert(
     work: &mut Work<'_>,
     account: AccountId,
     key: &IdentityKey,
     label: Option<&str>,
     name: Option<&str>,
-) -> Result<IdentityId> {
+) -> Result<Identity> {
     work.must_hold(Lock::Identity(key))?;
     work.must_hold(Lock::Account(account))?;
-    let (id, now) = (work.new_id::<IdentityId>(), work.now());
+    let new = Identity {
+        id: work.new_id(),
+        account_id: account,
+        key: key.clone(),
+        label: label.map(str::to_owned),
+        name: name.map(str::to_owned),
+        is_primary: false,
+        observed_at: work.now(),
+    };
     diesel::insert_into(identities::table)
         .values((
-            identities::id.eq(id),
+            identities::id.eq(new.id),
             identities::account_id.eq(account),
             identities::kind.eq(key.kind),
             identities::namespace.eq(&key.namespace),
@@ -139,11 +142,11 @@ pub fn insert(
             identities::label.eq(label),
             identities::name.eq(name),
             identities::is_primary.eq(false),
-            identities::observed_at.eq(now),
-            identities::last_seen_at.eq(now),
+            identities::observed_at.eq(new.observed_at),
+            identities::last_seen_at.eq(new.observed_at),
         ))
         .execute(work.conn)?;
-    Ok(id)
+    Ok(new)
 }
 
 /// Refreshes what is only shown: the handle or spelling, and the name.
