@@ -129,7 +129,7 @@ pub async fn refresh_session(
 /// Sign out
 ///
 /// Ends the session: its refresh token and its access tokens are void at once. It takes an access token that is
-/// still good: where it has run out, refresh first. A 401 means that there is nothing left to end, or that.
+/// still good: where it has run out, refresh first. A 401 means that it has run out, or that the session has ended.
 #[utoipa::path(
     tag = "Sessions", operation_id = "sign_out",
     responses((status = 204, description = "Signed out")),
