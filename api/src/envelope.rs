@@ -196,7 +196,10 @@ fn by_status(status: StatusCode) -> Code {
 
 /// The headers of every answer, whatever its status (OWASP REST security).
 fn seal(headers: &mut HeaderMap, docs: bool, state: &State, id: &str) {
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // only the documentation's files say themselves how long they are good
+    if !docs || !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, if docs { DOCS } else { NOTHING });

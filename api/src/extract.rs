@@ -16,7 +16,8 @@ use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use crate::problem::{Code, Problem};
 use crate::state::State;
-use crate::strict::Node;
+use crate::strict::{self, Node};
+use crate::wrong::sentence;
 
 /// How large a body may be.
 pub const SMALL: usize = 64 * 1024;
@@ -47,7 +48,7 @@ where
                 return Err(Problem::new(Code::UnsupportedMediaType));
             }
             if declared.is_some_and(|length: usize| length > LIMIT) {
-                return Err(Problem::new(Code::PayloadTooLarge));
+                return Err(too_large(LIMIT));
             }
             let payload = payload.await.map_err(|_| Problem::new(Code::MalformedRequest))?;
             let bytes = timeout(patience, collect(payload, LIMIT))
@@ -69,13 +70,22 @@ fn is_json(request: &HttpRequest) -> bool {
     json && parts.all(|parameter| !parameter.starts_with("charset") || parameter.trim_matches('"').ends_with("utf-8"))
 }
 
+fn too_large(limit: usize) -> Problem {
+    let most = if limit < LARGE { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / LARGE) };
+    Problem::with_detail(Code::PayloadTooLarge, format!("Send at most {most}."))
+}
+
+fn faulty(errors: Vec<Fault>) -> Problem {
+    Problem { errors, ..Problem::new(Code::ValidationFailed) }
+}
+
 async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMut, Problem> {
     let mut body = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_| Problem::with_detail(Code::MalformedRequest, "The body ended before its time."))?;
         if body.len() + chunk.len() > limit {
-            return Err(Problem::new(Code::PayloadTooLarge));
+            return Err(too_large(limit));
         }
         body.extend_from_slice(&chunk);
     }
@@ -83,28 +93,12 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMu
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(Problem::with_detail(Code::MalformedJson, "The body is empty; send a JSON object."));
+    }
     let document: Node = serde_json::from_slice(bytes)
         .map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let pointer = pointer(&error.path().to_string());
-        let errors = vec![Fault::new(pointer, "invalid", sentence(&error.into_inner().to_string()))];
-        Problem { errors, ..Problem::new(Code::ValidationFailed) }
-    })
-}
-
-/// `a.b[0]` as a JSON Pointer.
-fn pointer(path: &str) -> String {
-    if path == "." || path == "?" {
-        return String::new();
-    }
-    let path = path.replace('[', ".").replace(']', "");
-    path.split('.').fold(String::new(), |pointer, part| pointer + "/" + part)
-}
-
-fn sentence(text: &str) -> String {
-    let mut detail: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-    detail.push('.');
-    detail
+    strict::read(document).map_err(faulty)
 }
 
 fn validate(value: &impl Validate) -> Result<(), Problem> {
@@ -112,7 +106,7 @@ fn validate(value: &impl Validate) -> Result<(), Problem> {
         let mut faults = Vec::new();
         gather(&errors, "", &mut faults);
         faults.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-        Problem { errors: faults, ..Problem::new(Code::ValidationFailed) }
+        faulty(faults)
     })
 }
 
@@ -134,7 +128,8 @@ fn gather(errors: &ValidationErrors, prefix: &str, faults: &mut Vec<Fault>) {
                     (None, None, Some(max)) => format!("It has at most {max} characters or items."),
                     _ => "It is not valid.".to_owned(),
                 };
-                Fault::new(at.clone(), "invalid_length", detail)
+                let code = if error.code == "length" { "invalid_length" } else { "invalid" };
+                Fault::new(at.clone(), code, detail)
             })),
         }
     }
@@ -148,11 +143,11 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let query = web::Query::<T>::from_query(request.query_string());
-        ready(query.map(|query| Self(query.into_inner())).map_err(|error| {
-            let errors = vec![Fault::new("", "invalid", sentence(&error.to_string()))];
-            Problem { errors, ..Problem::new(Code::ValidationFailed) }
-        }))
+        // any text is a list of pairs
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        let pairs = pairs.map(web::Query::into_inner).unwrap_or_default();
+        let document = pairs.into_iter().map(|(name, value)| (name, Node::Parameter(value))).collect();
+        ready(strict::read(Node::Object(document)).map(Self).map_err(faulty))
     }
 }
 
@@ -206,6 +201,61 @@ mod tests {
         inner: Option<Box<Sample>>,
         #[serde(default)]
         items: Vec<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what is refused is looked at")]
+    struct Needy {
+        name: String,
+        count: u32,
+        inner: Sample,
+        on: Option<bool>,
+    }
+
+    fn told(text: &str) -> Vec<(String, &'static str, String)> {
+        let errors = parse::<Needy>(text.as_bytes()).unwrap_err().errors;
+        errors.into_iter().map(|fault| (fault.pointer, fault.code, fault.detail)).collect()
+    }
+
+    #[test]
+    fn every_fault_is_said_at_once_where_it_is_and_in_our_words() {
+        let row = |pointer: &str, code, detail: &str| (pointer.to_owned(), code, detail.to_owned());
+        let missing = "It is needed, and left out.";
+        assert_eq!(
+            told("{}"),
+            [row("/count", "required", missing), row("/inner", "required", missing), row("/name", "required", missing),]
+        );
+        let all =
+            r#"{"name": 1, "count": -1, "inner": {"email": null, "a/b~": 1, "items": ["x"]}, "on": "no", "on": true}"#;
+        assert_eq!(
+            told(all),
+            [
+                row("/count", "out_of_range", "Send a whole number, 0 or more."),
+                row("/inner/a~1b~0", "unknown_field", "There is no such field; there are email, inner, items."),
+                row("/inner/email", "wrong_type", "Send a text."),
+                row("/inner/items/0", "wrong_type", "Send a whole number, 0 or more."),
+                row("/name", "wrong_type", "Send a text."),
+                row("/on", "wrong_type", "Send true or false."),
+            ]
+        );
+        let twice = r#"{"name": "x", "name": "y", "count": 1.5, "inner": [], "on": null}"#;
+        assert_eq!(
+            told(twice),
+            [
+                row("/count", "wrong_type", "Send a whole number, 0 or more."),
+                row("/inner", "wrong_type", "Send an object."),
+                row("/name", "duplicate_field", "It stands there more than once."),
+            ]
+        );
+        assert_eq!(told("7"), [row("", "wrong_type", "Send an object.")]);
+        let many = format!("{{{}}}", (0..500).map(|n| format!("\"x{n}\": 1")).collect::<Vec<_>>().join(","));
+        assert_eq!(told(&many).len(), 10, "and no more than ten");
+        let empty = parse::<Needy>(b" \n").unwrap_err();
+        assert_eq!(
+            (empty.code, empty.detail.unwrap().as_str()),
+            (Code::MalformedJson, "The body is empty; send a JSON object.")
+        );
     }
 
     fn refused(text: &str) -> (Code, Vec<String>) {

@@ -5,7 +5,7 @@ use doorstep_core::db::Origin;
 use doorstep_core::error::Fault;
 use doorstep_core::linking::Desk;
 use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
-use doorstep_core::password::Password;
+use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};
 use doorstep_core::{Error, Result, account, settings, throttle};
@@ -15,46 +15,88 @@ use crate::state::{self, State};
 /// What somebody sends who presents a mailed secret.
 pub struct Confirmation {
     pub desk: Desk,
-    pub presented: Presented,
+    pub presented: Result<Presented>,
     pub password: String,
     pub full_name: Option<String>,
+    pub locale: Result<Option<String>>,
     pub unlink_others: bool,
 }
 
 /// Spends a mailed secret. Everything else is checked first, and the secret is spent last.
 pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Result<Confirmed> {
-    if let Some(why) = asked.full_name.as_deref().and_then(account::not_a_name) {
-        return Err(Error::invalid("/full_name", "invalid", why));
-    }
-    let password = Password::parse(&asked.password).map_err(|fault| Error::WeakPassword(vec![fault]))?;
+    let named = match asked.full_name.as_deref().and_then(account::not_a_name) {
+        Some(why) => Err(Error::invalid("/full_name", "invalid", why)),
+        None => Ok(()),
+    };
+    let fields = together(asked.locale, named);
+    let password = Password::parse(&asked.password).map_err(|fault| Error::WeakPassword(vec![fault]));
+    let (presented, password) = match (asked.presented, password) {
+        (Ok(presented), Ok(password)) => (presented, password),
+        (Err(error), _) | (Ok(_), Err(error)) => return Err(also(error, fields.err())),
+    };
     let place = state.hasher.take_place()?;
-    let (desk, presented) = (asked.desk, asked.presented);
+    let desk = asked.desk;
     // what follows costs more, and is only for one who knows the secret
     let shown = state.write_forgettably(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
     let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
-    let mut faults = state::judge(place, password.clone(), policy.clone()).await?;
-    faults.extend(policy.faults_for(&password, &shown.challenge.address));
-    if !faults.is_empty() {
-        // who knows the secret may try again, and not without end: to judge a password costs as much as to hash it
-        state.write_forgettably(origin, throttle::before_try).await?;
-        return Err(Error::WeakPassword(faults));
-    }
+    let mut weak = state::judge(place, password.clone(), policy.clone()).await?;
+    weak.extend(policy.faults_for(&password, &shown.challenge.address));
+    let locale = match unless_weak(fields.map(|(locale, ())| locale), weak) {
+        Ok(locale) => locale,
+        Err(error) => {
+            // who knows the secret may try again, and not without end: to judge a password costs as much as to hash it
+            state.write_forgettably(origin, throttle::before_try).await?;
+            return Err(error);
+        }
+    };
     let password = state::hash(state.hasher.take_place()?, password).await?;
     let confirm = Confirm {
         challenge: shown.challenge.id,
         how: shown.how,
         password,
         full_name: asked.full_name,
+        locale,
         unlink_others: asked.unlink_others,
         sign_in: desk == Desk::SignUp,
     };
     state.write(origin, move |work| mailed_secret::confirm(work, &confirm)).await
 }
 
+fn unless_weak<T>(fields: Result<T>, weak: Vec<PasswordFault>) -> Result<T> {
+    if weak.is_empty() { fields } else { Err(also(Error::WeakPassword(weak), fields.err())) }
+}
+
+/// An error with what else is wrong.
+fn also(error: Error, other: Option<Error>) -> Error {
+    let Some(Error::Invalid(mut faults)) = other else { return error };
+    match error {
+        Error::Invalid(more) => faults.extend(more),
+        Error::WeakPassword(weak) => faults.extend(weak.iter().map(of_password)),
+        other => return other,
+    }
+    Error::Invalid(faults)
+}
+
+fn of_password(fault: &PasswordFault) -> Fault {
+    Fault::new("/password", fault.code(), fault.detail())
+}
+
+/// A password that somebody typed, whatever a new one would need.
+pub fn password(text: &str) -> Result<Password> {
+    Password::parse(text).map_err(|fault| Error::Invalid(vec![of_password(&fault)]))
+}
+
+/// Both, or the faults of both.
+pub fn together<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Error::Invalid(one)), Err(Error::Invalid(other))) => Err(Error::Invalid([one, other].concat())),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
 /// Signs in. Whoever finds no place among the hash threads is sent away before anything is counted.
-pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: &str) -> Result<Issued> {
-    let password = Password::parse(password)
-        .map_err(|fault| Error::Invalid(vec![Fault::new("/password", fault.code(), fault.detail())]))?;
+pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: Password) -> Result<Issued> {
     let place = state.hasher.take_place()?;
     let begun = ask.clone();
     let candidate = state.write_forgettably(origin, move |work| session::begin_sign_in(work, &begun)).await?;

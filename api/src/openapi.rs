@@ -9,6 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_actix_web::AppExt;
 
 use crate::problem::{Code, FieldError, ProblemBody};
+use crate::schemas;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,11 +18,15 @@ use crate::problem::{Code, FieldError, ProblemBody};
         description = "The customer sign-in service of a help center. Whoever wrote to support already has an \
             account with that history in it; the first time they sign in it becomes theirs, and nobody else's.\n\n\
             Errors are problems (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC, ids are UUIDs, unknown \
-            fields are refused. Lists take `limit` and `cursor` and give `items` and `next_cursor`. 429 and 503 \
-            carry `Retry-After`. Every response carries `X-Request-Id`.",
+            fields are refused. A body may have 64 KiB where an operation says nothing else. Lists take `limit` and `cursor` and give `items` and `next_cursor`. 429 and 503 \
+            carry `Retry-After`. Every response carries `X-Request-Id`.\n\nAny operation may also answer 400 \
+            `malformed_request`, where the request is no well-formed HTTP or its target is longer than 8,000 octets, and \
+            any path 405 `method_not_allowed` with `Allow`, where it has no such method: see the \
+            responses `MalformedRequest` and `MethodNotAllowed`. A field of an answer that may be null is always there.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(ProblemBody<'_>, FieldError<'_>)),
+    servers((url = "/", description = "Where this document came from")),
     modifiers(&Schemes),
     security(("access_token" = [])),
     tags(
@@ -67,8 +72,57 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     for operation in operations(&mut document) {
         add_problems(operation);
+        add_headers(operation);
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
+        parameters.filter_map(|parameter| parameter.get_mut("schema")).for_each(schemas::without_null);
     }
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("headers".to_owned(), headers());
+        let mut anywhere = Map::new();
+        for (name, code) in [("MalformedRequest", Code::MalformedRequest), ("MethodNotAllowed", Code::MethodNotAllowed)]
+        {
+            let mut response = response(&[code]);
+            name_headers(&code.status().to_string(), &mut response);
+            anywhere.insert(name.to_owned(), response);
+        }
+        components.insert("responses".to_owned(), Value::Object(anywhere));
+    }
+    schemas::require_what_answers_have(&mut document);
+    schemas::tell_alternatives(&mut document);
     document
+}
+
+/// The headers that many answers have.
+fn headers() -> Value {
+    let header = |about: &str, schema: Value| json!({ "description": about, "required": true, "schema": schema });
+    json!({
+        "X-Request-Id": header("Tell it to the operator; a problem has it as `request_id`",
+            json!({ "type": "string", "format": "uuid" })),
+        "WWW-Authenticate": header("The scheme to use (RFC 6750)", json!({ "type": "string", "examples": ["Bearer"] })),
+        "Allow": header("The methods there are", json!({ "type": "string", "examples": ["GET, PATCH"] })),
+        "Retry-After": header("Seconds to wait", json!({ "type": "integer", "minimum": 1 })),
+    })
+}
+
+fn add_headers(operation: &mut Map<String, Value>) {
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
+    responses.for_each(|(status, response)| name_headers(status, response));
+}
+
+fn name_headers(status: &str, response: &mut Value) {
+    let Some(response) = response.as_object_mut() else { return };
+    let headers = response.entry("headers").or_insert_with(|| json!({}));
+    let of_status: &[&str] = match status {
+        "401" => &["X-Request-Id", "WWW-Authenticate"],
+        "405" => &["X-Request-Id", "Allow"],
+        "429" | "503" => &["X-Request-Id", "Retry-After"],
+        _ => &["X-Request-Id"],
+    };
+    for name in of_status {
+        if let Some(headers) = headers.as_object_mut() {
+            headers.insert((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
+        }
+    }
 }
 
 /// The document as it is committed and served.
@@ -132,27 +186,20 @@ fn add_problems(operation: &mut Map<String, Value>) {
     }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, codes) in by_status {
-        responses.insert(status.to_string(), response(status, &codes));
+        responses.insert(status.to_string(), response(&codes));
     }
 }
 
-fn response(status: u16, codes: &[Code]) -> Value {
+fn response(codes: &[Code]) -> Value {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
     let examples: Map<String, Value> = codes.iter().map(|code| (code.as_str().to_owned(), example(*code))).collect();
-    let mut response = json!({
+    json!({
         "description": words.join("; "),
         "content": { "application/problem+json": {
             "schema": { "$ref": "#/components/schemas/Problem" },
             "examples": examples,
         } },
-    });
-    if matches!(status, 429 | 503)
-        && let Some(response) = response.as_object_mut()
-    {
-        let header = json!({ "description": "Seconds to wait", "schema": { "type": "integer", "minimum": 1 } });
-        response.insert("headers".to_owned(), json!({ "Retry-After": header }));
-    }
-    response
+    })
 }
 
 fn example(code: Code) -> Value {

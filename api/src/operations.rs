@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::http::header::{CACHE_CONTROL, ETag, EntityTag, IfNoneMatch};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, web};
+use data_encoding::HEXLOWER;
+use doorstep_core::keyring::sha256;
 use doorstep_core::settings;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +16,7 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, serve};
 use crate::caller::Asker;
 use crate::problem::{Code, Problem};
 use crate::state::State;
+use crate::words::HealthStatus;
 
 /// The routes that the document describes.
 pub fn routes(config: &mut ServiceConfig<'_>) {
@@ -26,7 +30,10 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
 
 /// The pages for people, which it does not.
 pub fn pages(config: &mut web::ServiceConfig) {
-    let swagger = SwaggerConfig::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false);
+    let swagger = SwaggerConfig::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .validator_url("none")
+        .persist_authorization(false);
     config
         .app_data(web::Data::new(Arc::new(swagger)))
         .service(explain_problem)
@@ -72,7 +79,7 @@ pub async fn get_openid_configuration(state: web::Data<State>) -> HttpResponse {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
 pub struct Health {
-    #[schema(example = "ok")]
+    #[schema(value_type = HealthStatus)]
     pub status: &'static str,
 }
 
@@ -122,24 +129,44 @@ pub async fn explain_problem(request: HttpRequest) -> Result<HttpResponse, Probl
     Ok(HttpResponse::Ok().json(page))
 }
 
-async fn docs_home(swagger: web::Data<Arc<SwaggerConfig<'static>>>) -> Result<HttpResponse, Problem> {
-    docs_file("index.html", &swagger)
+type Swagger = web::Data<Arc<SwaggerConfig<'static>>>;
+
+async fn docs_home(request: HttpRequest, swagger: Swagger) -> Result<HttpResponse, Problem> {
+    docs_file(&request, "index.html", &swagger)
 }
 
-async fn docs(request: HttpRequest, swagger: web::Data<Arc<SwaggerConfig<'static>>>) -> Result<HttpResponse, Problem> {
-    docs_file(request.match_info().get("file").unwrap_or_default(), &swagger)
+async fn docs(request: HttpRequest, swagger: Swagger) -> Result<HttpResponse, Problem> {
+    docs_file(&request, request.match_info().get("file").unwrap_or_default(), &swagger)
+}
+
+/// A file that changes only with the binary: kept for a day, and then asked for by its tag.
+fn asset(request: &HttpRequest, content_type: &str, bytes: Vec<u8>) -> HttpResponse {
+    let tag = EntityTag::new_strong(HEXLOWER.encode(&sha256(&bytes)));
+    let known = match request.get_header::<IfNoneMatch>() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        None => false,
+    };
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header(ETag(tag)).insert_header((CACHE_CONTROL, "public, max-age=86400"));
+    if known { response.finish() } else { response.content_type(content_type).body(bytes) }
 }
 
 /// Swagger UI from inside the binary.
-fn docs_file(name: &str, swagger: &Arc<SwaggerConfig<'static>>) -> Result<HttpResponse, Problem> {
+fn docs_file(
+    request: &HttpRequest,
+    name: &str,
+    swagger: &Arc<SwaggerConfig<'static>>,
+) -> Result<HttpResponse, Problem> {
     match serve(name, Arc::clone(swagger)) {
         Ok(Some(file)) if name == "index.html" => {
             let page = String::from_utf8_lossy(&file.bytes)
+                .replace("<title>Swagger UI</title>", "<title>Doorstep API</title>")
                 .replace("\"./", "\"/docs/")
                 .replace("\"index.css", "\"/docs/index.css");
             Ok(HttpResponse::Ok().content_type(file.content_type).body(page))
         }
-        Ok(Some(file)) => Ok(HttpResponse::Ok().content_type(file.content_type).body(file.bytes.into_owned())),
+        Ok(Some(file)) => Ok(asset(request, &file.content_type, file.bytes.into_owned())),
         Ok(None) => Err(Problem::new(Code::NotFound)),
         Err(error) => {
             tracing::error!(%error, name, "a page of the documentation cannot be served");

@@ -10,6 +10,8 @@ use doorstep_core::error::{Error, Fault};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::words::{FieldCode, ProblemCode};
+
 macro_rules! problems {
     ($($code:ident = $word:literal, $status:literal, $title:literal, $cure:literal;)*) => {
         /// What can go wrong, one word each. The words never change; new ones may come.
@@ -74,7 +76,7 @@ problems! {
     PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
         "Read it again, and repeat the change with the new ETag.";
     PayloadTooLarge = "payload_too_large", 413, "The body is too large",
-        "Send at most 64 KiB; a push may have 1 MiB.";
+        "Send less; the detail says how much this operation takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body is of another type",
         "Send Content-Type: application/json.";
     ValidationFailed = "validation_failed", 422, "Some fields are not valid",
@@ -92,6 +94,28 @@ problems! {
     Unavailable = "unavailable", 503, "A part of the service is away",
         "Try again after as many seconds as Retry-After says.";
 }
+
+/// What can be wrong with one field, and what it means. New words may come.
+pub const FIELD_CODES: &[(&str, &str)] = &[
+    ("required", "It is needed, and left out or empty."),
+    ("unknown_field", "There is no field or parameter of this name."),
+    ("duplicate_field", "It stands there more than once."),
+    ("wrong_type", "It is of another type than documented."),
+    ("not_one_of", "It is none of the words it can be."),
+    ("out_of_range", "It is a number that is too small or too large."),
+    ("invalid_length", "It has too few or too many characters or items."),
+    ("invalid_email", "It is no email address."),
+    ("invalid", "It does not have the form it should; the detail says which."),
+    ("too_short", "A password with too few characters."),
+    ("too_long", "A text or password with too many characters."),
+    ("control_characters", "A text with control characters."),
+    ("common", "A password that is among the first somebody would guess."),
+    ("contains_email", "A password that is little more than the email address."),
+    ("contains_site_name", "A password that is little more than the name of the site."),
+    ("token_or_code", "A mailed secret is presented by token, or by email and code."),
+    ("id_or_external_id", "A push names its conversation by id or by external_id."),
+    ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
+];
 
 impl Code {
     /// The last part of the problem's `type`.
@@ -130,8 +154,9 @@ pub struct ProblemBody<'a> {
     pub r#type: String,
     pub title: &'a str,
     pub status: u16,
-    /// A stable word for programs.
+    #[schema(value_type = ProblemCode)]
     pub code: &'a str,
+    /// A sentence for people.
     pub detail: &'a str,
     /// Tell it to the operator.
     pub request_id: &'a str,
@@ -148,8 +173,7 @@ pub struct FieldError<'a> {
     /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter.
     #[schema(example = "/password")]
     pub pointer: &'a str,
-    /// A stable word for programs.
-    #[schema(example = "too_short")]
+    #[schema(value_type = FieldCode, example = "too_short")]
     pub code: &'a str,
     #[schema(example = "Use at least 15 characters; a few words with spaces do well.")]
     pub detail: &'a str,
@@ -202,7 +226,8 @@ impl ResponseError for Problem {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        if self.code == Code::Unauthorized || self.code == Code::InsufficientScope {
+        // every 401 has one (RFC 9110, section 11.6.1)
+        if self.code.status() == 401 || self.code == Code::InsufficientScope {
             let challenge = match self.code {
                 Code::InsufficientScope => "Bearer error=\"insufficient_scope\"",
                 // RFC 6750, section 3.1: nothing more to one who showed nothing
@@ -278,6 +303,9 @@ mod tests {
         for code in Code::ALL {
             assert!((400..600).contains(&code.status()));
             assert!(page.contains(&format!("`{}`", code.as_str())), "docs/problems.md leaves out {}", code.as_str());
+        }
+        for (code, meaning) in FIELD_CODES {
+            assert!(page.contains(&format!("| `{code}` | {meaning} |")), "docs/problems.md leaves out {code}");
         }
     }
 

@@ -1,14 +1,16 @@
-//! JSON in which a list is a list and an object is an object.
+//! JSON and queries, read strictly: a list is a list, an object is an object, and every fault has a pointer.
 //!
 //! serde's derived structs also read a list, field by field in their order, at any depth, and leave out what is
-//! missing. Here a document is read whole first, and a struct is then given nothing but an object.
+//! missing. Here a document is read whole first, and a struct is then given nothing but an object. What is wrong is
+//! said in our words, and not in those of serde or of a Rust type.
 
 use std::fmt;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
-use serde::forward_to_deserialize_any;
-use serde_json::{Error, Number};
+use doorstep_core::error::Fault;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+
+use crate::wrong::Wrong;
 
 /// A document, with repeated fields still repeated.
 pub enum Node {
@@ -18,18 +20,74 @@ pub enum Node {
     Text(String),
     List(Vec<Self>),
     Object(Vec<(String, Self)>),
+    /// A text of a query, which also stands for a number or for true and false.
+    Parameter(String),
+    /// What stands where something was wrong or missing, so that the rest can be looked at: it is anything.
+    Anything,
+}
+
+/// So many faults of one document are said at once.
+const MOST_FAULTS: usize = 10;
+
+/// Reads a value, or says all that is wrong with it.
+pub fn read<T: DeserializeOwned>(mut document: Node) -> Result<T, Vec<Fault>> {
+    let mut faults: Vec<Fault> = Vec::new();
+    loop {
+        let fault = match T::deserialize(At(&document)) {
+            Ok(value) if faults.is_empty() => return Ok(value),
+            Ok(_) => break,
+            Err(wrong) => wrong.fault(),
+        };
+        let again = document.mend(&fault) && !faults.contains(&fault);
+        // what is wrong with something that stands for another fault is no news
+        if !faults.iter().any(|known| known.pointer == fault.pointer) {
+            faults.push(fault);
+        }
+        if !again || faults.len() >= MOST_FAULTS {
+            break;
+        }
+    }
+    faults.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    Err(faults)
 }
 
 impl Node {
-    fn unexpected(&self) -> Unexpected<'_> {
-        match self {
-            Self::Null => Unexpected::Other("null"),
-            Self::Bool(value) => Unexpected::Bool(*value),
-            Self::Number(_) => Unexpected::Other("a number"),
-            Self::Text(text) => Unexpected::Str(text),
-            Self::List(_) => Unexpected::Seq,
-            Self::Object(_) => Unexpected::Map,
+    /// Takes the place of a fault out of the document; false where that would not help.
+    fn mend(&mut self, fault: &Fault) -> bool {
+        let Some((above, name)) = fault.pointer.rsplit_once('/') else { return false };
+        let name = name.replace("~1", "/").replace("~0", "~");
+        match self.find(above) {
+            Some(Self::Object(fields)) => {
+                let mut left = fields.iter_mut().filter(|(field, _)| *field == name);
+                match (fault.code, left.next()) {
+                    ("unknown_field", Some(_)) => fields.retain(|(field, _)| *field != name),
+                    ("duplicate_field", Some(_)) => {
+                        let mut seen = false;
+                        fields.retain(|(field, _)| *field != name || !std::mem::replace(&mut seen, true));
+                    }
+                    (_, Some((_, Self::Anything))) => return false,
+                    (_, Some((_, value))) => *value = Self::Anything,
+                    (_, None) => fields.push((name, Self::Anything)),
+                }
+                true
+            }
+            Some(Self::List(items)) => {
+                let item = name.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                item.map(|item| *item = Self::Anything).is_some()
+            }
+            _ => false,
         }
+    }
+
+    fn find(&mut self, pointer: &str) -> Option<&mut Self> {
+        pointer.split('/').skip(1).try_fold(self, |node, name| {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            match node {
+                Self::Object(fields) => fields.iter_mut().find(|(field, _)| *field == name).map(|(_, value)| value),
+                Self::List(items) => items.get_mut(name.parse::<usize>().ok()?),
+                _ => None,
+            }
+        })
     }
 }
 
@@ -40,13 +98,13 @@ fn without_nul<E: de::Error>(text: String) -> Result<String, E> {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Anything)
+        deserializer.deserialize_any(Whole)
     }
 }
 
-struct Anything;
+struct Whole;
 
-impl<'de> Visitor<'de> for Anything {
+impl<'de> Visitor<'de> for Whole {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,58 +156,137 @@ impl<'de> Visitor<'de> for Anything {
     }
 }
 
-impl IntoDeserializer<'_, Error> for Node {
-    type Deserializer = Self;
+/// A document on its way into a value.
+#[derive(Clone, Copy)]
+struct At<'a>(&'a Node);
 
-    fn into_deserializer(self) -> Self {
-        self
+struct Items<'a>(std::iter::Enumerate<std::slice::Iter<'a, Node>>);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Wrong;
+
+    fn next_element_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
+        let Some((index, item)) = self.0.next() else { return Ok(None) };
+        seed.deserialize(At(item)).map(Some).map_err(|wrong| wrong.within(&index.to_string()))
     }
 }
 
-impl<'de> Deserializer<'de> for Node {
-    type Error = Error;
+struct Fields<'a> {
+    left: std::slice::Iter<'a, (String, Node)>,
+    value: Option<&'a (String, Node)>,
+}
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Null => visitor.visit_unit(),
-            Self::Bool(value) => visitor.visit_bool(value),
-            Self::Number(number) => number.deserialize_any(visitor),
-            Self::Text(text) => visitor.visit_string(text),
-            Self::List(items) => {
-                let mut items = SeqDeserializer::new(items.into_iter());
-                let value = visitor.visit_seq(&mut items)?;
-                items.end()?;
-                Ok(value)
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
+        self.value = self.left.next();
+        let Some((name, _)) = self.value else { return Ok(None) };
+        seed.deserialize(de::value::StrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
+        let Some((name, value)) = self.value else { return Err(de::Error::custom("a value without a name")) };
+        seed.deserialize(At(value)).map_err(|wrong| wrong.within(name))
+    }
+}
+
+/// Every field of a struct, each of them anything.
+struct Holes(std::slice::Iter<'static, &'static str>);
+
+impl<'de> MapAccess<'de> for Holes {
+    type Error = Wrong;
+
+    fn next_key_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
+        let Some(name) = self.0.next() else { return Ok(None) };
+        seed.deserialize(de::value::StrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
+        seed.deserialize(At(&Node::Anything))
+    }
+}
+
+fn number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Wrong> {
+    match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        (Some(value), ..) => visitor.visit_u64(value),
+        (None, Some(value), _) => visitor.visit_i64(value),
+        (None, None, value) => visitor.visit_f64(value.unwrap_or(f64::NAN)),
+    }
+}
+
+/// Hints that only tell kinds of numbers apart.
+macro_rules! numbers {
+    ($($hint:ident)*) => {$(
+        fn $hint<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+            match self.0 {
+                Node::Anything => visitor.visit_u64(0),
+                Node::Parameter(text) => match text.parse() {
+                    Ok(value) => visitor.visit_u64(value),
+                    Err(_) => visitor.visit_str(text),
+                },
+                _ => self.deserialize_any(visitor),
             }
-            Self::Object(fields) => {
-                let mut fields = MapDeserializer::new(fields.into_iter());
-                let value = visitor.visit_map(&mut fields)?;
-                fields.end()?;
-                Ok(value)
-            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for At<'_> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.0 {
+            Node::Null => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(*value),
+            Node::Number(value) => number(value, visitor),
+            Node::Text(text) | Node::Parameter(text) => visitor.visit_str(text),
+            Node::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
+            Node::Object(fields) => visitor.visit_map(Fields { left: fields.iter(), value: None }),
+            Node::Anything => visitor.visit_str(""),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self {
-            Self::Null => visitor.visit_none(),
-            some => visitor.visit_some(some),
+    numbers! { deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_i32 deserialize_i64 }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.0 {
+            Node::Anything => visitor.visit_bool(false),
+            Node::Parameter(text) => match text.parse() {
+                Ok(value) => visitor.visit_bool(value),
+                Err(_) => visitor.visit_str(text),
+            },
+            _ => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.0 {
+            Node::Anything => visitor.visit_seq(Items([].iter().enumerate())),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.0 {
+            Node::Null | Node::Anything => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
-        match self {
-            Self::Object(_) => self.deserialize_any(visitor),
-            other => Err(de::Error::invalid_type(other.unexpected(), &"an object")),
+    ) -> Result<V::Value, Wrong> {
+        match self.0 {
+            Node::Object(_) => self.deserialize_any(visitor),
+            Node::Anything => visitor.visit_map(Holes(fields.iter())),
+            _ => Err(Wrong::type_is_not("Send an object.")),
         }
     }
 
@@ -157,17 +294,19 @@ impl<'de> Deserializer<'de> for Node {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        words: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
-        match self {
-            Self::Text(word) => visitor.visit_enum(word.into_deserializer()),
-            other => Err(de::Error::invalid_type(other.unexpected(), &"a word")),
-        }
+    ) -> Result<V::Value, Wrong> {
+        let word = match self.0 {
+            Node::Text(word) | Node::Parameter(word) => word.as_str(),
+            Node::Anything => words.first().copied().unwrap_or_default(),
+            _ => return Err(Wrong::type_is_not(&format!("Use {}.", crate::wrong::one_of(words)))),
+        };
+        visitor.visit_enum(de::value::StrDeserializer::new(word))
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+    serde::forward_to_deserialize_any! {
+        i8 i16 i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map identifier
+        ignored_any
     }
 }

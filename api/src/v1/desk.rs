@@ -1,21 +1,21 @@
 //! The help desk's view of conversations: what customers started and answered, for one that polls.
 
 use actix_web::{HttpResponse, get};
-use doorstep_core::Error;
 use doorstep_core::clock::Timestamp;
-use doorstep_core::conversation::{self, Conversation, Message};
+use doorstep_core::conversation::{self, Author, Channel, Conversation, Message, Status, Visibility};
 use doorstep_core::id::ConversationId;
-use doorstep_core::page::PageAsk;
+use doorstep_core::page::{Cursor, Limit, PageAsk};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::attachments::{self, Attachment};
 use super::conversations::PageQuery;
 use super::pages;
 use crate::caller::{Machine, ReadConversations};
 use crate::extract::{Id, Query};
 use crate::problem::Problem;
+use crate::words::{ConversationChannel, ConversationStatus, DmarcResult, MessageAuthor, MessageVisibility};
 
 /// A conversation, as the help desk sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,9 +32,12 @@ pub struct DeskConversationBody {
     pub source: Option<String>,
     /// The desk's own id; null where the customer started it here.
     pub external_id: Option<String>,
-    pub channel: &'static str,
+    #[schema(value_type = ConversationChannel)]
+    pub channel: Channel,
     pub subject: String,
-    pub status: &'static str,
+    #[schema(value_type = ConversationStatus)]
+    pub status: Status,
+    /// The closed conversation that this one goes on with.
     pub follow_up_of: Option<Uuid>,
     pub started_by_customer: bool,
     #[schema(value_type = String, format = DateTime)]
@@ -50,9 +53,9 @@ impl From<Conversation> for DeskConversationBody {
             account_id: conversation.account_id.0,
             source: conversation.source,
             external_id: conversation.external_id,
-            channel: conversation.channel.as_str(),
+            channel: conversation.channel,
             subject: conversation.subject,
-            status: conversation.status.as_str(),
+            status: conversation.status,
             follow_up_of: conversation.follow_up_of.map(|id| id.0),
             started_by_customer: conversation.started_by.is_some(),
             created_at: conversation.created_at,
@@ -72,19 +75,20 @@ impl From<Conversation> for DeskConversationBody {
 pub struct DeskMessageBody {
     pub id: Uuid,
     pub conversation_id: Uuid,
-    /// `requester`, `agent`, or `stranger`: somebody who wrote into another's conversation.
-    pub author: &'static str,
-    /// `shown`, `held` (kept from the requester), or `internal`.
-    pub visibility: &'static str,
+    #[schema(value_type = MessageAuthor)]
+    pub author: Author,
+    #[schema(value_type = MessageVisibility)]
+    pub visibility: Visibility,
+    /// Null where an agent wrote.
     pub author_account_id: Option<Uuid>,
     pub author_name: Option<String>,
     pub body_text: String,
     /// As it was pushed: sanitise it before it is shown.
     pub body_html: Option<String>,
-    /// The DMARC verdict that was pushed with it.
+    /// The verdict that was pushed with it.
+    #[schema(value_type = Option<DmarcResult>)]
     pub dmarc: Option<String>,
-    #[schema(value_type = Vec<Object>)]
-    pub attachments: Value,
+    pub attachments: Vec<Attachment>,
     #[schema(value_type = String, format = DateTime)]
     pub sent_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -96,14 +100,14 @@ impl From<Message> for DeskMessageBody {
         Self {
             id: message.id.0,
             conversation_id: message.conversation_id.0,
-            author: message.author.as_str(),
-            visibility: message.visibility.as_str(),
+            author: message.author,
+            visibility: message.visibility,
             author_account_id: message.author_account_id.map(|id| id.0),
             author_name: message.author_name,
             body_text: message.body_text,
             body_html: message.html.map(|html| html.pushed),
             dmarc: message.dmarc,
-            attachments: message.attachments,
+            attachments: attachments::of(message.attachments),
             sent_at: message.sent_at,
             created_at: message.created_at,
         }
@@ -124,44 +128,42 @@ pages! {
 pub struct ConversationQuery {
     /// Only what changed at or after this time (RFC 3339). Ask with the latest `updated_at` you have seen, less ten
     /// seconds: a change may become visible a little after its time. What comes twice is the same.
-    #[param(format = DateTime)]
-    pub updated_since: Option<String>,
-    /// 1 to 100; 25 where it is left out.
-    pub limit: Option<u32>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub updated_since: Option<Timestamp>,
+    /// How many rows a page has at most.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 25)]
+    pub limit: Option<Limit>,
     /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub cursor: Option<Cursor>,
 }
 
-/// List conversations
+/// List the conversations of all customers
+///
+/// Those that have changed, the oldest change first: poll it with `updated_since`.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "list_conversations", security(("api_key" = [])), params(ConversationQuery),
+    tag = "Help desk", operation_id = "list_desk_conversations", security(("api_key" = [])), params(ConversationQuery),
     responses((status = 200, description = "Conversations, the oldest change first", body = ConversationPage)),
 )]
 #[get("/v1/conversations")]
-pub async fn list_conversations(
+pub async fn list_desk_conversations(
     desk: Machine<ReadConversations>,
     Query(query): Query<ConversationQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
-    let since = match query.updated_since {
-        None => None,
-        Some(text) => Some(Timestamp::parse(&text).ok_or_else(|| {
-            Error::invalid("/updated_since", "invalid", "Use an RFC 3339 time such as 2026-01-02T03:04:05Z.")
-        })?),
-    };
+    let (ask, since) = (PageAsk::new(query.limit, query.cursor), query.updated_since);
     let page = desk.read(move |work, _| conversation::list_for_desk(work, since, ask)).await?;
     Ok(HttpResponse::Ok().json(ConversationPage::from(page)))
 }
 
-/// Read a conversation
+/// Read any conversation
 #[utoipa::path(
-    tag = "Help desk", operation_id = "get_conversation", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "get_desk_conversation", security(("api_key" = [])),
     params(("id" = Uuid, Path, description = "The conversation's id")),
     responses((status = 200, description = "The conversation", body = DeskConversationBody)),
     extensions(("x-problems" = json!(["not_found"]))),
 )]
 #[get("/v1/conversations/{id}")]
-pub async fn get_conversation(
+pub async fn get_desk_conversation(
     desk: Machine<ReadConversations>,
     Id(id): Id<ConversationId>,
 ) -> Result<HttpResponse, Problem> {
@@ -169,22 +171,22 @@ pub async fn get_conversation(
     Ok(HttpResponse::Ok().json(DeskConversationBody::from(conversation)))
 }
 
-/// List the messages of a conversation
+/// List all messages of a conversation
 ///
-/// All of them: internal notes and held messages as well.
+/// Oldest first, internal notes and held messages as well.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "list_messages", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "list_desk_messages", security(("api_key" = [])),
     params(("id" = Uuid, Path, description = "The conversation's id"), PageQuery),
     responses((status = 200, description = "Its messages, oldest first", body = MessagePage)),
     extensions(("x-problems" = json!(["not_found"]))),
 )]
 #[get("/v1/conversations/{id}/messages")]
-pub async fn list_messages(
+pub async fn list_desk_messages(
     desk: Machine<ReadConversations>,
     Id(id): Id<ConversationId>,
     Query(query): Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let ask = PageAsk::parse(query.limit, query.cursor.as_deref())?;
+    let ask = PageAsk::new(query.limit, query.cursor);
     let page = desk.read(move |work, _| conversation::list_messages_for_desk(work, id, ask)).await?;
     Ok(HttpResponse::Ok().json(MessagePage::from(page)))
 }

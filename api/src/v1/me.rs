@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH};
 use actix_web::{HttpRequest, HttpResponse, get, patch};
-use doorstep_core::account::{self, Account, Change, ProfileChange};
+use doorstep_core::account::{self, Account, Change, ProfileChange, Role};
 use doorstep_core::clock::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use validator::Validate;
 use crate::caller::Customer;
 use crate::extract::Body;
 use crate::problem::{Code, Problem};
+use crate::words::AccountRole;
 
 /// An account, as its owner sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,8 +24,8 @@ use crate::problem::{Code, Problem};
 }))]
 pub struct AccountBody {
     pub id: Uuid,
-    /// `customer` or `admin`.
-    pub role: &'static str,
+    #[schema(value_type = AccountRole)]
+    pub role: Role,
     pub full_name: Option<String>,
     /// Null where there is none: an account may have come by another channel.
     pub primary_email: Option<String>,
@@ -49,7 +50,7 @@ impl From<Account> for AccountBody {
     fn from(account: Account) -> Self {
         Self {
             id: account.id.0,
-            role: account.role.as_str(),
+            role: account.role,
             full_name: account.full_name,
             primary_email: account.primary_email,
             locale: account.locale,
@@ -93,16 +94,20 @@ pub struct MeChange {
     #[schema(value_type = Option<String>, max_length = 200)]
     pub full_name: Change<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "en")]
+    /// A language tag (BCP 47), in any case; kept as `en-US`.
+    #[schema(value_type = Option<String>, max_length = 35, example = "en")]
     pub locale: Change<String>,
     #[serde(default, deserialize_with = "given")]
+    /// A name of the IANA time zone database, in any case; kept as it is spelled there.
     #[schema(value_type = Option<String>, example = "Europe/London")]
     pub time_zone: Change<String>,
     #[serde(default, deserialize_with = "given")]
+    /// E.164.
     #[schema(value_type = Option<String>, example = "+441632960961")]
     pub phone: Change<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "https://img.shop.example/ada.png")]
+    /// An `https:` URL.
+    #[schema(value_type = Option<String>, max_length = 2048, example = "https://img.shop.example/ada.png")]
     pub avatar_url: Change<String>,
 }
 
@@ -112,11 +117,16 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<String>, D
 }
 
 /// Change my account
+///
+/// What is left out stays as it is, and `null` clears. With `If-Match` (the `ETag` of an answer, or `*`) the change is
+/// made only to that version, and is 412 otherwise; without it, to whatever is there. A change of nothing changes
+/// nothing, its `ETag` included. The address, the role and the times are not to be changed here.
 #[utoipa::path(
     tag = "Me", operation_id = "change_me",
     request_body = MeChange,
-    params(("If-Match" = Option<String>, Header, description = "The ETag that was read: change only that")),
-    responses((status = 200, description = "My account as it is now", body = AccountBody)),
+    params(("If-Match" = Option<String>, Header, description = "The ETag that was read: change only that version")),
+    responses((status = 200, description = "My account as it is now", body = AccountBody,
+        headers(("ETag" = String, description = "Send it as If-Match with the next change")))),
     extensions(("x-problems" = json!(["precondition_failed"]))),
 )]
 #[patch("/v1/me")]

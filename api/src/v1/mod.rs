@@ -1,10 +1,12 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
+pub mod attachments;
 pub mod conversations;
 pub mod desk;
 pub mod interactions;
 pub mod me;
 pub mod password_resets;
+pub mod pushes;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in_options;
@@ -31,14 +33,14 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(conversations::start_conversation)
         .service(conversations::get_my_conversation)
         .service(conversations::list_my_messages)
-        .service(conversations::reply)
+        .service(conversations::reply_to_conversation)
         .service(conversations::mark_conversation_read)
         .service(conversations::close_conversation)
         .service(conversations::reopen_conversation)
         .service(interactions::push_interaction)
-        .service(desk::list_conversations)
-        .service(desk::get_conversation)
-        .service(desk::list_messages);
+        .service(desk::list_desk_conversations)
+        .service(desk::get_desk_conversation)
+        .service(desk::list_desk_messages);
 }
 
 /// A page of a list, with its own name in the document.

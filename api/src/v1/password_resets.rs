@@ -2,15 +2,12 @@
 
 use actix_web::{HttpResponse, post, web};
 use doorstep_core::linking::{Ask, Desk};
-use doorstep_core::mailed_secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
 use super::me::AccountBody;
-use super::secrets::{
-    self, ACCEPTED, Accepted, OutcomeWord, SecretInspected, SecretPresented, SecretRequest, WayInBody,
-};
+use super::secrets::{self, Accepted, OutcomeWord, SecretInspected, SecretPresented, SecretRequest, WayInBody};
 use crate::caller::Asker;
 use crate::extract::Body;
 use crate::flows::{self, Confirmation};
@@ -21,6 +18,9 @@ use crate::state::State;
 ///
 /// Mails a link and a code to the address, whether its account is claimed or only kept by support. Where nobody
 /// has the address and sign-up is open, the mail offers that. The answer is the same for all of them.
+///
+/// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
+/// the same and no mail is sent: let a button to send it again wait.
 #[utoipa::path(
     tag = "Forgot password", operation_id = "ask_for_password_reset", security(()),
     request_body = SecretRequest,
@@ -32,9 +32,7 @@ pub async fn ask_for_password_reset(
     Asker(origin): Asker,
     body: Body<SecretRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (address, locale) = (secrets::address(&body.value.email)?, secrets::locale(body.value.locale.as_deref())?);
-    state.write(&origin, move |work| mailed_secret::ask(work, Ask::PasswordReset, &address, locale.as_deref())).await?;
-    Ok(HttpResponse::Accepted().json(ACCEPTED))
+    secrets::ask(&state, &origin, Ask::PasswordReset, body).await
 }
 
 /// Look at a reset's secret
@@ -52,15 +50,12 @@ pub async fn inspect_password_reset(
     Asker(origin): Asker,
     body: Body<SecretPresented>,
 ) -> Result<HttpResponse, Problem> {
-    let SecretPresented { token, email, code } = body.value;
-    let presented = secrets::presented(token, email.as_deref(), code)?;
-    let inspection = state
-        .write_forgettably(&origin, move |work| mailed_secret::inspect(work, Desk::PasswordReset, &presented))
-        .await?;
-    Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
+    secrets::inspect(&state, &origin, Desk::PasswordReset, body).await
 }
 
 /// Presents a reset's secret with the new password.
+///
+/// By `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.org", "code": "ABCD-EFGH", "password": "correct horse battery staple"}))]
@@ -75,6 +70,9 @@ pub struct PasswordResetConfirmation {
     pub code: Option<String>,
     #[schema(format = Password, max_length = 256)]
     pub password: String,
+    /// The language the person was shown (BCP 47): kept where the account has none yet, or is made or claimed by this.
+    #[schema(nullable = false, max_length = 35, example = "en")]
+    pub locale: Option<String>,
     /// Drop every other way in: what a stranger may have linked.
     #[serde(default)]
     #[schema(default = false)]
@@ -106,6 +104,9 @@ pub struct PasswordResetConfirmed {
 /// Spends the secret and sets the password. An account that support kept is claimed by it, with its history; of a
 /// claimed one every session and other secret ends. Nobody is signed in by this. A refused password spends
 /// nothing.
+///
+/// A sign-up's secret is taken here as well (a mail of forgot password may have offered sign-up): `outcome` is then
+/// `create`, or `claim` where support kept the account. Never the reverse: this secret does not sign up.
 #[utoipa::path(
     tag = "Forgot password", operation_id = "confirm_password_reset", security(()),
     request_body = PasswordResetConfirmation,
@@ -118,9 +119,10 @@ pub async fn confirm_password_reset(
     Asker(origin): Asker,
     body: Body<PasswordResetConfirmation>,
 ) -> Result<HttpResponse, Problem> {
-    let PasswordResetConfirmation { token, email, code, password, unlink_others } = body.value;
-    let presented = secrets::presented(token, email.as_deref(), code)?;
-    let asked = Confirmation { desk: Desk::PasswordReset, presented, password, full_name: None, unlink_others };
+    let PasswordResetConfirmation { token, email, code, password, locale, unlink_others } = body.value;
+    let presented = secrets::presented(token, email.as_deref(), code);
+    let locale = secrets::locale(locale.as_deref());
+    let asked = Confirmation { desk: Desk::PasswordReset, presented, password, full_name: None, locale, unlink_others };
     let confirmed = flows::confirm(&state, &origin, asked).await?;
     Ok(HttpResponse::Ok().json(PasswordResetConfirmed {
         outcome: confirmed.outcome.into(),

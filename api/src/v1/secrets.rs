@@ -1,16 +1,24 @@
-//! What sign-up and forgot password have in common: asking for a mailed secret, and presenting it.
+//! What sign-up and forgot password have in common: asking for a mailed secret, looking at it, and presenting it.
 
+use actix_web::HttpResponse;
 use doorstep_core::challenge::Presented;
 use doorstep_core::clock::Timestamp;
+use doorstep_core::db::Origin;
 use doorstep_core::email::EmailAddress;
-use doorstep_core::linking::Outcome;
-use doorstep_core::mailed_secret::Inspection;
+use doorstep_core::linking::{Ask, Desk, Outcome};
+use doorstep_core::mailed_secret::{self, Inspection};
 use doorstep_core::ways_in::WayIn;
 use doorstep_core::{Error, Result, account};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
+
+use crate::extract::Body;
+use crate::flows::together;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::words::{RequestStatus, WayInMethod};
 
 /// Asks for a mail with a link and a code.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -28,11 +36,35 @@ pub struct SecretRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "accepted"}))]
 pub struct Accepted {
-    #[schema(example = "accepted")]
+    #[schema(value_type = RequestStatus, example = "accepted")]
     pub status: &'static str,
 }
 
-pub const ACCEPTED: Accepted = Accepted { status: "accepted" };
+/// Asks for a secret; the answer is the same whatever comes of it.
+pub async fn ask(
+    state: &State,
+    origin: &Origin,
+    what: Ask,
+    body: Body<SecretRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (address, locale) = together(address(&body.value.email), locale(body.value.locale.as_deref()))?;
+    state.write(origin, move |work| mailed_secret::ask(work, what, &address, locale.as_deref())).await?;
+    Ok(HttpResponse::Accepted().json(Accepted { status: "accepted" }))
+}
+
+/// Looks at a secret and spends nothing.
+pub async fn inspect(
+    state: &State,
+    origin: &Origin,
+    desk: Desk,
+    body: Body<SecretPresented>,
+) -> Result<HttpResponse, Problem> {
+    let SecretPresented { token, email, code } = body.value;
+    let presented = presented(token, email.as_deref(), code)?;
+    let inspection =
+        state.write_forgettably(origin, move |work| mailed_secret::inspect(work, desk, &presented)).await?;
+    Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
+}
 
 /// Reads an address of a body.
 pub fn address(text: &str) -> Result<EmailAddress> {
@@ -44,14 +76,17 @@ pub fn address(text: &str) -> Result<EmailAddress> {
     })
 }
 
+/// Reads a language tag of a body, as it is kept.
 pub fn locale(text: Option<&str>) -> Result<Option<String>> {
     match text.and_then(account::not_a_locale) {
         Some(why) => Err(Error::invalid("/locale", "invalid", why)),
-        None => Ok(text.map(str::to_owned)),
+        None => Ok(text.map(account::canonical_locale)),
     }
 }
 
 /// Presents a mailed secret: the link's token, or the address and the mail's code.
+///
+/// `{"token": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.org", "code": "ABCD-EFGH"}))]
@@ -130,8 +165,9 @@ impl From<Outcome> for OutcomeWord {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WayIn, example = json!({"method": "email", "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "label": "ada@example.org"}))]
 pub struct WayInBody {
-    /// `password`, or the kind of an identity. An email is a way in by forgot password.
+    #[schema(value_type = WayInMethod)]
     pub method: &'static str,
+    /// Null for the password.
     pub identity_id: Option<Uuid>,
     /// The address or handle, for people.
     pub label: Option<String>,

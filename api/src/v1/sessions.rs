@@ -16,6 +16,7 @@ use crate::extract::Body;
 use crate::flows;
 use crate::problem::{Code, Problem};
 use crate::state::State;
+use crate::words::TokenType;
 
 /// Signs in with an address and a password.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -43,7 +44,7 @@ pub struct SignIn {
 pub struct SessionBody {
     /// A JWT for `Authorization: Bearer`.
     pub access_token: String,
-    #[schema(example = "Bearer")]
+    #[schema(value_type = TokenType)]
     pub token_type: &'static str,
     /// Seconds for which the access token is good.
     pub expires_in: u64,
@@ -89,8 +90,8 @@ pub async fn sign_in(
     body: Body<SignIn>,
 ) -> Result<HttpResponse, Problem> {
     let SignIn { email, password, device_token } = body.value;
-    let ask = SignInAsk { address: secrets::address(&email)?, device_token };
-    let issued = flows::sign_in(&state, &origin, ask, &password).await?;
+    let (address, password) = flows::together(secrets::address(&email), flows::password(&password))?;
+    let issued = flows::sign_in(&state, &origin, SignInAsk { address, device_token }, password).await?;
     Ok(HttpResponse::Created().json(SessionBody::of(&state, &issued)?))
 }
 
@@ -102,7 +103,7 @@ pub struct Refresh {
     pub refresh_token: String,
 }
 
-/// Refresh
+/// Refresh a session
 ///
 /// Gives a new pair of tokens; the refresh token that was sent is used up. Sent again within 30 seconds, its
 /// successor unused, it gives the same successor: a lost answer, or two tabs. Anything older ends the session.
@@ -127,7 +128,8 @@ pub async fn refresh_session(
 
 /// Sign out
 ///
-/// Ends the session: its refresh token and its access tokens are void at once.
+/// Ends the session: its refresh token and its access tokens are void at once. It takes an access token that is
+/// still good: where it has run out, refresh first. A 401 means that it has run out, or that the session has ended.
 #[utoipa::path(
     tag = "Sessions", operation_id = "sign_out",
     responses((status = 204, description = "Signed out")),

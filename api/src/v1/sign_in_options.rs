@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::caller::Asker;
 use crate::problem::Problem;
 use crate::state::State;
+use crate::words::SignUpOffer;
 
 /// The ways to sign in that are offered now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,8 +19,7 @@ pub struct SignInOptions {
     pub password: bool,
     /// Characters that a new password must have.
     pub password_min_length: usize,
-    /// `open`, `known_only` (people whom support already knows), or `off`.
-    #[schema(example = "open")]
+    #[schema(value_type = SignUpOffer, example = "open")]
     pub sign_up: &'static str,
     /// The buttons to show, in this order.
     pub providers: Vec<ProviderOption>,

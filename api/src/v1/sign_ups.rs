@@ -2,12 +2,11 @@
 
 use actix_web::{HttpResponse, post, web};
 use doorstep_core::linking::{Ask, Desk};
-use doorstep_core::mailed_secret;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::secrets::{self, ACCEPTED, Accepted, SecretInspected, SecretPresented, SecretRequest};
+use super::secrets::{self, Accepted, SecretInspected, SecretPresented, SecretRequest};
 use super::sessions::SessionBody;
 use crate::caller::Asker;
 use crate::extract::Body;
@@ -19,6 +18,9 @@ use crate::state::State;
 ///
 /// Mails a link and a code to a new address, or to one whose account support keeps and nobody has claimed; tells
 /// the owner of a claimed account that somebody tried. The answer is the same for all of them.
+///
+/// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
+/// the same and no mail is sent: let a button to send it again wait.
 #[utoipa::path(
     tag = "Sign-up", operation_id = "ask_for_sign_up", security(()),
     request_body = SecretRequest,
@@ -30,9 +32,7 @@ pub async fn ask_for_sign_up(
     Asker(origin): Asker,
     body: Body<SecretRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (address, locale) = (secrets::address(&body.value.email)?, secrets::locale(body.value.locale.as_deref())?);
-    state.write(&origin, move |work| mailed_secret::ask(work, Ask::SignUp, &address, locale.as_deref())).await?;
-    Ok(HttpResponse::Accepted().json(ACCEPTED))
+    secrets::ask(&state, &origin, Ask::SignUp, body).await
 }
 
 /// Look at a sign-up's secret
@@ -50,14 +50,12 @@ pub async fn inspect_sign_up(
     Asker(origin): Asker,
     body: Body<SecretPresented>,
 ) -> Result<HttpResponse, Problem> {
-    let SecretPresented { token, email, code } = body.value;
-    let presented = secrets::presented(token, email.as_deref(), code)?;
-    let inspection =
-        state.write_forgettably(&origin, move |work| mailed_secret::inspect(work, Desk::SignUp, &presented)).await?;
-    Ok(HttpResponse::Ok().json(SecretInspected::from(inspection)))
+    secrets::inspect(&state, &origin, Desk::SignUp, body).await
 }
 
 /// Presents sign-up's secret with a password.
+///
+/// By `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -77,12 +75,17 @@ pub struct SignUpConfirmation {
     pub password: String,
     #[schema(nullable = false, max_length = 200)]
     pub full_name: Option<String>,
+    /// The language the person was shown (BCP 47): kept where the account has none yet, or is made or claimed by this.
+    #[schema(nullable = false, max_length = 35, example = "en")]
+    pub locale: Option<String>,
 }
 
 /// Finish sign-up
 ///
 /// Spends the secret, sets the password, makes the account (or hands over the one support keeps, with its
-/// history), and signs in. A refused password spends nothing.
+/// history), and signs in. A refused password spends nothing. This secret is also taken by
+/// `POST /v1/password-resets/confirm`, which does the same but for signing in: `outcome` is then `create` or `claim`.
+/// A password reset's secret is never taken here.
 #[utoipa::path(
     tag = "Sign-up", operation_id = "confirm_sign_up", security(()),
     request_body = SignUpConfirmation,
@@ -95,9 +98,10 @@ pub async fn confirm_sign_up(
     Asker(origin): Asker,
     body: Body<SignUpConfirmation>,
 ) -> Result<HttpResponse, Problem> {
-    let SignUpConfirmation { token, email, code, password, full_name } = body.value;
-    let presented = secrets::presented(token, email.as_deref(), code)?;
-    let asked = Confirmation { desk: Desk::SignUp, presented, password, full_name, unlink_others: false };
+    let SignUpConfirmation { token, email, code, password, full_name, locale } = body.value;
+    let presented = secrets::presented(token, email.as_deref(), code);
+    let locale = secrets::locale(locale.as_deref());
+    let asked = Confirmation { desk: Desk::SignUp, presented, password, full_name, locale, unlink_others: false };
     let confirmed = flows::confirm(&state, &origin, asked).await?;
     let issued = confirmed.session.ok_or(doorstep_core::Error::SessionEnded)?;
     Ok(HttpResponse::Created().json(SessionBody::of(&state, &issued)?))

@@ -183,6 +183,16 @@ pub fn set_name(work: &mut Work<'_>, id: AccountId, full_name: &str) -> Result<(
     Ok(())
 }
 
+/// Sets the language that a person was shown when they gave proof.
+pub fn set_locale(work: &mut Work<'_>, id: AccountId, locale: &str) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    let now = work.now();
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((accounts::locale.eq(locale), accounts::updated_at.eq(now), accounts::version.eq(accounts::version + 1)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 pub fn set_role(work: &mut Work<'_>, id: AccountId, role: Role) -> Result<()> {
     work.must_hold(Lock::Account(id))?;
     let now = work.now();

@@ -130,11 +130,11 @@ pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask:
     if let Some(channel) = filter.channel {
         query = query.filter(conversations::channel.eq(channel));
     }
-    if let Some(text) = &filter.text {
+    for word in filter.text.iter() {
         let said = messages::table
             .filter(messages::conversation_id.eq(conversations::id).and(messages::visibility.eq(Visibility::Shown)))
-            .filter(Contains::new(messages::body_text, text));
-        query = query.filter(Contains::new(conversations::subject, text).or(exists(said)));
+            .filter(Contains::new(messages::body_text, word));
+        query = query.filter(Contains::new(conversations::subject, word).or(exists(said)));
     }
     if filter.unread {
         let read = read_marks::table

@@ -200,7 +200,8 @@ pub(super) fn due_mail(work: &mut Work<'_>, now: Timestamp) -> Result<Option<Due
     Ok(Both(SkipLocked(due)).get_result(work.conn).optional()?)
 }
 
-/// Whether a text contains a term, in any case of its ASCII letters: `ILIKE` | `LIKE`, which mean the same.
+/// Whether a text contains a term, in any case of its ASCII letters and of no others: `SQLite`'s `LIKE` folds just
+/// these, PostgreSQL's `ILIKE` would fold by its locale, and `lower` of the collation `C` does not.
 #[derive(Debug, Clone, QueryId)]
 pub(super) struct Contains<C> {
     column: C,
@@ -209,16 +210,18 @@ pub(super) struct Contains<C> {
 
 impl<C> Contains<C> {
     pub fn new(column: C, term: &str) -> Both<Self> {
-        let escaped = term.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        let escaped = term.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         Both(Self { column, pattern: format!("%{escaped}%") })
     }
 
-    fn walk<'b, DB>(&'b self, operator: &'static str, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
+    fn walk<'b, DB>(&'b self, around: [&'static str; 2], mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
     where
         DB: Backend + HasSqlType<Text>,
         C: QueryFragment<DB>,
         String: ToSql<Text, DB>,
     {
+        let [before, operator] = around;
+        out.push_sql(before);
         self.column.walk_ast(out.reborrow())?;
         out.push_sql(operator);
         out.push_bind_param::<Text, _>(&self.pattern)?;
@@ -229,13 +232,13 @@ impl<C> Contains<C> {
 
 impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Contains<C> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.walk(" ILIKE ", out)
+        self.walk(["lower(", " COLLATE \"C\") LIKE "], out)
     }
 }
 
 impl<C: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Contains<C> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.walk(" LIKE ", out)
+        self.walk(["", " LIKE "], out)
     }
 }
 

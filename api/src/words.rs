@@ -1,0 +1,69 @@
+//! The closed sets of words in the document. Their values are core's own enums: one list of words, said once.
+
+use std::borrow::Cow;
+
+use doorstep_core::account::Role;
+use doorstep_core::conversation::{Author, Channel, Status, Visibility};
+use doorstep_core::identity::IdentityKind;
+use doorstep_core::interaction::{Direction, Dmarc, PushOutcome};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::problem::{Code, FIELD_CODES};
+
+fn schema(about: &str, words: Vec<&'static str>) -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(about)).enum_values(Some(words)).into()
+}
+
+macro_rules! sets {
+    ($($name:ident = $words:expr, $about:literal;)*) => {$(
+        #[doc = $about]
+        #[derive(Debug)]
+        pub enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                schema($about, $words)
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )*};
+}
+
+/// The words of one of core's enums.
+macro_rules! of {
+    ($set:ty) => {
+        <$set>::ALL.iter().map(|word| word.as_str()).collect()
+    };
+}
+
+sets! {
+    AccountRole = of!(Role), "What an account may do here.";
+    ConversationChannel = of!(Channel), "How a conversation began; `web` is one that the customer started here.";
+    ConversationStatus = of!(Status),
+        "`pending`: support waits for the customer. `solved`: a reply opens it again. `closed`: a reply begins a follow-up.";
+    MessageAuthor = of!(Author),
+        "`requester`: whose conversation it is. `stranger`: somebody else, who wrote into it.";
+    MessageVisibility = of!(Visibility), "`held`: kept from the requester. `internal`: a note among agents.";
+    DmarcResult = of!(Dmarc),
+        "A DMARC result (RFC 8601). A message that failed is held: its `From:` may be anybody's.";
+    PushDirection = of!(Direction), "`inbound`: from a person to you. `outbound`: from an agent to a person.";
+    PushedOutcome = of!(PushOutcome),
+        "`repeated`: pushed before, nothing has changed. `held`: kept, and not shown to the requester.";
+    WayInMethod = std::iter::once("password").chain(IdentityKind::ALL.iter().map(|kind| kind.as_str())).collect(),
+        "`password`, or the kind of an identity. An `email` is a way in by forgot password.";
+    SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
+    RequestStatus = vec!["accepted"], "The same for every address.";
+    TokenType = vec!["Bearer"], "How to send the access token (RFC 6750).";
+    HealthStatus = vec!["ok"], "Anything else is a problem.";
+    ProblemCode = Code::ALL.iter().map(|code| code.as_str()).collect(),
+        "A stable word for programs. Treat one that you do not know by the answer's status.";
+    FieldCode = FIELD_CODES.iter().map(|(code, _)| *code).collect(),
+        "A stable word for programs. Treat one that you do not know like `invalid`.";
+}
