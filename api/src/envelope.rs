@@ -246,8 +246,6 @@ mod tests {
             public_url: config.public_url(),
             site_name: String::new(),
             trusted_proxies: Vec::new(),
-            openapi: String::new(),
-            paths: Vec::new(),
             patience: Patience::default(),
         })
     }

@@ -24,6 +24,7 @@ use crate::config::{self, Config};
 use crate::connections::{Connections, Patience, room_for};
 use crate::envelope::envelope;
 use crate::mailer::Mailer;
+use crate::openapi::METHODS;
 use crate::problem::{Code, Problem};
 use crate::state::State;
 use crate::{operations, secret_file, v1};
@@ -119,8 +120,6 @@ impl Server {
             public_url: config.public_url(),
             site_name: config.site.name.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
-            openapi: crate::openapi::text(),
-            paths: crate::openapi::methods(),
             patience: options.patience,
         });
         let connections = Connections::default();
@@ -269,8 +268,8 @@ fn cors(origins: &[String]) -> middleware::Condition<Cors> {
 }
 
 /// A path without a resource, or a method that its resource does not have.
-async fn nothing_here(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let allowed = allowed_methods(&state, request.path());
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    let allowed = allowed_methods(request.path());
     if allowed.is_empty() {
         return Problem::new(Code::NotFound).error_response();
     }
@@ -282,9 +281,8 @@ async fn nothing_here(state: web::Data<State>, request: HttpRequest) -> HttpResp
 }
 
 /// The methods that the document gives a path.
-fn allowed_methods(state: &State, path: &str) -> Vec<String> {
-    state
-        .paths
+fn allowed_methods(path: &str) -> Vec<String> {
+    METHODS
         .iter()
         .filter(|(template, _)| matches(template, path))
         .flat_map(|(_, methods)| methods.iter().cloned())

@@ -26,10 +26,6 @@ pub struct State {
     pub public_url: String,
     pub site_name: String,
     pub trusted_proxies: Vec<IpNet>,
-    /// The OpenAPI document.
-    pub openapi: String,
-    /// The methods of every path template in it.
-    pub paths: Vec<(String, Vec<String>)>,
     pub patience: Patience,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 use diesel::Connection;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
@@ -25,10 +25,12 @@ const TRIES: u32 = 5;
 
 /// A job for one of the store's threads; it is told when it cannot be done.
 type Job = Box<dyn FnOnce(Result<&Inner>) + Send>;
+type Queue = Receiver<(Timestamp, Job)>;
 
 pub(super) struct Postgres {
     inner: Arc<Inner>,
-    jobs: Sender<(Timestamp, Job)>,
+    reads: Sender<(Timestamp, Job)>,
+    writes: Sender<(Timestamp, Job)>,
 }
 
 pub(super) struct Inner {
@@ -58,30 +60,67 @@ impl Postgres {
             .error_handler(Box::new(Quiet))
             .build_unchecked(manager);
         let inner = Arc::new(Inner { pool, generation, shared });
-        let (jobs, waiting) = bounded::<(Timestamp, Job)>(QUEUE);
+        let (reads, to_read) = bounded::<(Timestamp, Job)>(QUEUE);
+        let (writes, to_write) = bounded::<(Timestamp, Job)>(QUEUE);
         for number in 0..connections {
             let inner = Arc::clone(&inner);
-            let waiting = waiting.clone();
+            let (to_read, to_write) = (to_read.clone(), to_write.clone());
+            let turn = match number {
+                0 if connections > 1 => Turn::Reads,
+                1 if connections > 2 => Turn::Writes,
+                _ => Turn::Any,
+            };
+            let live = move || {
+                while let Some((since, job)) = next(&to_read, &to_write, turn) {
+                    inner.begin(since, job);
+                }
+            };
             std::thread::Builder::new()
                 .name(format!("postgres-{number}"))
-                .spawn(move || {
-                    while let Ok((since, job)) = waiting.recv() {
-                        inner.begin(since, job);
-                    }
-                })
+                .spawn(live)
                 .map_err(|error| Error::Unavailable(format!("cannot start a thread: {error}")))?;
         }
-        Ok(Self { inner, jobs })
+        Ok(Self { inner, reads, writes })
     }
 
-    /// Hands a job to the store's threads.
-    pub fn submit(&self, job: impl FnOnce(Result<&Inner>) + Send + 'static) {
-        let job: Job = Box::new(job);
+    /// Hands a short read to the store's threads: it goes before what writes, so that nobody who looks waits for those
+    /// who sign in.
+    pub fn submit_read(&self, job: impl FnOnce(Result<&Inner>) + Send + 'static) {
+        self.submit(&self.reads, Box::new(job));
+    }
+
+    pub fn submit_write(&self, job: impl FnOnce(Result<&Inner>) + Send + 'static) {
+        self.submit(&self.writes, Box::new(job));
+    }
+
+    fn submit(&self, queue: &Sender<(Timestamp, Job)>, job: Job) {
         let now = self.shared.clock.now();
-        if let Err(TrySendError::Full((_, job)) | TrySendError::Disconnected((_, job))) = self.jobs.try_send((now, job))
-        {
+        if let Err(TrySendError::Full((_, job)) | TrySendError::Disconnected((_, job))) = queue.try_send((now, job)) {
             job(Err(too_busy()));
         }
+    }
+}
+
+/// What a thread takes: one is there for each kind alone, so that neither ever waits for the other to run dry.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Reads,
+    Writes,
+    /// A read if there is one.
+    Any,
+}
+
+/// What a thread does next; nothing more once the store is gone.
+fn next(to_read: &Queue, to_write: &Queue, turn: Turn) -> Option<(Timestamp, Job)> {
+    match turn {
+        Turn::Reads => to_read.recv().ok(),
+        Turn::Writes => to_write.recv().ok(),
+        Turn::Any => to_read.try_recv().ok().or_else(|| {
+            select! {
+                recv(to_read) -> job => job.ok(),
+                recv(to_write) -> job => job.ok(),
+            }
+        }),
     }
 }
 

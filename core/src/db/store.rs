@@ -149,7 +149,7 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(sqlite) => done(sqlite.read(&origin, &mut reads)),
             Engine::Postgres(postgres) => {
-                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut reads))));
+                postgres.submit_read(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut reads))));
             }
         }
     }
@@ -165,7 +165,9 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.submit(origin, promise, writes, done),
             Engine::Postgres(postgres) => {
-                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.write(&origin, promise, &mut writes))));
+                postgres.submit_write(move |postgres| {
+                    done(postgres.and_then(|pg| pg.write(&origin, promise, &mut writes)));
+                });
             }
         }
     }
@@ -180,7 +182,7 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.submit(origin, Promise::Lasting, writes, done),
             Engine::Postgres(postgres) => {
-                postgres.submit(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut writes))));
+                postgres.submit_write(move |postgres| done(postgres.and_then(|pg| pg.read(&origin, &mut writes))));
             }
         }
     }
