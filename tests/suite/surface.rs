@@ -203,7 +203,11 @@ on_both! {
         }
         let document = app.client.get("/openapi.json").send().expect(200).json();
         for (template, item) in document["paths"].as_object().unwrap() {
-            let there: Vec<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+            let mut there: Vec<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+            if there.contains(&"GET".to_owned()) {
+                there.push("HEAD".to_owned());
+            }
+            there.sort_unstable();
             let path = template.replace("{id}", "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20");
             assert!(!path.contains('{'), "{path}");
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
