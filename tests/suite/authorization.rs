@@ -1,7 +1,7 @@
 //! Who may do what: every operation of the document × every kind of caller.
 
 use doorstep_core::Error;
-use doorstep_core::api_key::Scope;
+use doorstep_core::api_key::{PlainKey, Scope};
 use doorstep_core::db::{self, Origin};
 use doorstep_tests::http::Answer;
 use doorstep_tests::{App, SignedIn, on_both};
@@ -164,6 +164,21 @@ on_both! {
                 read(path, &[("authorization", &good)]).expect(200);
             }
         }
+    }
+
+    /// What is looked up is a hash of what was shown, so that how long it takes says nothing of how near a guess was.
+    fn ht_10_a_key_is_found_by_its_hash_alone(app) {
+        let plain = app.api_key(&[Scope::ConversationsRead]);
+        let known = PlainKey::parse(&plain).unwrap();
+        let found = move |hash: [u8; 32]| {
+            app.store().read(&Origin::default(), move |work| db::api_keys::find_by_hash(work, &hash)).unwrap().is_some()
+        };
+        let mut near = known.hash();
+        assert!(found(near));
+        near[31] ^= 1;
+        assert!(!found(near));
+        let shown = data_encoding::BASE64URL_NOPAD.decode(plain.strip_prefix("dsk_").unwrap().as_bytes()).unwrap();
+        assert_ne!(known.hash().as_slice(), &shown[..32], "what is stored is not what is shown");
     }
 
     fn az_09_a_revoked_key_is_dead_at_once_and_its_sister_lives(app) {

@@ -71,7 +71,7 @@ on_both! {
 }
 
 /// Two hundred sign-ins at once, on one thread that hashes at the real cost.
-fn rl_13_in_a_storm_of_sign_ins_everybody_else_is_served(db: Db) {
+fn rl_13_ft_24_in_a_storm_of_sign_ins_everybody_else_is_served(db: Db) {
     let mut setup = Setup { hash_cost: HashCost::default(), ..Setup::default() };
     setup.config.hashing.threads = Some(1);
     let Some(app) = App::start(db, setup) else { return };
@@ -101,15 +101,15 @@ fn rl_13_in_a_storm_of_sign_ins_everybody_else_is_served(db: Db) {
 }
 
 mod rl_13_storm {
-    use super::{Db, rl_13_in_a_storm_of_sign_ins_everybody_else_is_served};
+    use super::{Db, rl_13_ft_24_in_a_storm_of_sign_ins_everybody_else_is_served};
 
     #[test]
     fn sqlite() {
-        rl_13_in_a_storm_of_sign_ins_everybody_else_is_served(Db::Sqlite);
+        rl_13_ft_24_in_a_storm_of_sign_ins_everybody_else_is_served(Db::Sqlite);
     }
 
     #[test]
     fn postgres() {
-        rl_13_in_a_storm_of_sign_ins_everybody_else_is_served(Db::Postgres);
+        rl_13_ft_24_in_a_storm_of_sign_ins_everybody_else_is_served(Db::Postgres);
     }
 }
