@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn every_fault_is_said_at_once_where_it_is_and_in_our_words() {
         let row = |pointer: &str, code, detail: &str| (pointer.to_owned(), code, detail.to_owned());
-        let missing = "It is needed, and left out.";
+        let missing = "This field is needed.";
         assert_eq!(
             told("{}"),
             [row("/count", "required", missing), row("/inner", "required", missing), row("/name", "required", missing),]

@@ -108,7 +108,7 @@ impl de::Error for Wrong {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new("required", "It is needed, and left out.").within(field)
+        Self::new("required", "This field is needed.").within(field)
     }
 
     fn duplicate_field(field: &'static str) -> Self {
