@@ -65,7 +65,7 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens)
     let chance = Chance::System;
     // a secret that cannot be used is said before anything is touched
     let found = config.secret()?;
-    let (migrated, _until_the_store_is_open) = db::migrate_to_open(&location).map_err(|error| error.to_string())?;
+    let migrated = db::migrate(&location).map_err(|error| error.to_string())?;
     if !migrated.applied.is_empty() {
         tracing::info!(version = migrated.version, applied = migrated.applied.len(), "database migrated");
     }

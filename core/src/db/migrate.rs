@@ -26,12 +26,6 @@ pub struct Migrated {
 /// Brings a database up to this program's schema. Two processes at once: one does it, the other waits.
 /// A database that a newer program has migrated is refused and left as it is.
 pub fn migrate(location: &Location) -> Result<Migrated> {
-    migrate_to_open(location).map(|(migrated, _)| migrated)
-}
-
-/// [`migrate`] for one who opens the store next. As long as the connection that comes with it is there, `SQLite` keeps
-/// its log; to fold it and begin another took half of a start.
-pub fn migrate_to_open(location: &Location) -> Result<(Migrated, Conn)> {
     let _guard = match location {
         Location::Sqlite(path) => Some(lock_file(path)?),
         Location::Postgres(_) => None,
@@ -41,11 +35,10 @@ pub fn migrate_to_open(location: &Location) -> Result<(Migrated, Conn)> {
         // the lock is the session's: it goes with the connection, whatever happens
         pg.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(7305442871)")?;
     }
-    let migrated = match location {
-        Location::Sqlite(_) => run(&mut conn, SQLITE)?,
-        Location::Postgres(_) => run(&mut conn, POSTGRES)?,
-    };
-    Ok((migrated, conn))
+    match location {
+        Location::Sqlite(_) => run(&mut conn, SQLITE),
+        Location::Postgres(_) => run(&mut conn, POSTGRES),
+    }
 }
 
 fn run(conn: &mut Conn, source: EmbeddedMigrations) -> Result<Migrated> {

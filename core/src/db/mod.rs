@@ -42,6 +42,6 @@ pub use bell::Bell;
 pub use conn::Conn;
 pub use lock::Lock;
 pub use manager::Location;
-pub use migrate::{Migrated, migrate, migrate_to_open, redo_last};
+pub use migrate::{Migrated, migrate, redo_last};
 pub use store::{Promise, Store, StoreOptions};
 pub use work::{Origin, Work};
