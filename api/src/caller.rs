@@ -67,27 +67,29 @@ impl Customer {
 
     pub async fn read<T: Send + 'static>(
         &self,
-        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+        reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let claims = Arc::clone(&self.claims);
-        let reads = move |work: &mut Work<'_>| {
-            let who = session::authenticate(work, &claims)?;
-            reads(work, &who)
-        };
-        Ok(self.state.read(&self.origin, reads).await?)
+        Ok(self.state.read(&self.origin, self.signed_in(reads)).await?)
     }
 
     /// Like [`Customer::read`], for what may take long.
     pub async fn search<T: Send + 'static>(
         &self,
-        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+        reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
+        Ok(self.state.search(&self.origin, self.signed_in(reads)).await?)
+    }
+
+    /// Looks at the session first.
+    fn signed_in<T>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> impl FnMut(&mut Work<'_>) -> Result<T> + Send + 'static {
         let claims = Arc::clone(&self.claims);
-        let reads = move |work: &mut Work<'_>| {
+        move |work| {
             let who = session::authenticate(work, &claims)?;
             reads(work, &who)
-        };
-        Ok(self.state.search(&self.origin, reads).await?)
+        }
     }
 
     pub async fn write<T: Send + 'static>(

@@ -149,14 +149,20 @@ pub const LONGEST_SUBJECT: usize = 255;
 /// Characters of what a customer writes. With a subject it fits a body of 64 KiB however many octets a character has.
 pub const LONGEST_BODY: usize = 16_000;
 
+/// A subject is one line: some desk will make a mail's header of it.
+fn check_subject(text: &str) -> Result<()> {
+    check(("/subject", text), LONGEST_SUBJECT, char::is_control)
+}
+
+fn check_body(pointer: &str, text: &str) -> Result<()> {
+    check((pointer, text), LONGEST_BODY, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
 /// Checks what somebody wrote.
-pub fn check_text(pointer: &str, text: &str, longest: usize) -> Result<()> {
+fn check((pointer, text): (&str, &str), longest: usize, odd: impl Fn(char) -> bool) -> Result<()> {
     if text.trim().is_empty() {
         return Err(Error::invalid(pointer, "required", "Write something."));
     }
-    // a subject is one line: some desk will make a mail's header of it
-    let lines = longest == LONGEST_BODY;
-    let odd = |c: char| c.is_control() && !(lines && matches!(c, '\n' | '\r' | '\t'));
     if text.chars().any(odd) {
         return Err(Error::invalid(pointer, "control_characters", "Leave out control characters."));
     }
@@ -206,10 +212,7 @@ pub struct Start {
 
 /// Starts a conversation; the desk hears of it by an event and by polling.
 pub fn start(work: &mut Work<'_>, who: &SignedIn, start: &Start, key: Option<&IdempotencyKey>) -> Result<Conversation> {
-    Error::all([
-        check_text("/subject", &start.subject, LONGEST_SUBJECT),
-        check_text("/message/body_text", &start.body_text, LONGEST_BODY),
-    ])?;
+    Error::all([check_subject(&start.subject), check_body("/message/body_text", &start.body_text)])?;
     let id: ConversationId = idempotency::once(work, key, |work| {
         let conversation = insert_started(work, who, &start.subject, None)?;
         say(work, who, &conversation, &start.body_text)?;
@@ -286,7 +289,7 @@ pub fn reply(
     body_text: &str,
     key: Option<&IdempotencyKey>,
 ) -> Result<Message> {
-    check_text("/body_text", body_text, LONGEST_BODY)?;
+    check_body("/body_text", body_text)?;
     let message: MessageId = idempotency::once(work, key, |work| {
         let conversation = visible(work, who, id)?;
         let into = match conversation.status {
@@ -349,10 +352,13 @@ mod tests {
 
     #[test]
     fn text_is_checked() {
-        assert!(check_text("/x", "Grüße\n\tAda", LONGEST_BODY).is_ok());
-        assert!(check_text("/x", "Grüße, Ada", 20).is_ok());
-        for wrong in ["", " \n", "a\0b", "a\nb", "\u{1b}[31m", "123456789012345678901"] {
-            assert!(check_text("/x", wrong, 20).is_err(), "{wrong:?}");
+        assert!(check_body("/x", "Grüße\n\tAda").is_ok() && check_subject("Grüße, Ada").is_ok());
+        for wrong in ["", " \n", "a\0b", "\u{1b}[31m"] {
+            assert!(check_body("/x", wrong).is_err() && check_subject(wrong).is_err(), "{wrong:?}");
         }
+        assert!(check_subject("a\nb").is_err());
+        assert!(check_subject(&"x".repeat(LONGEST_SUBJECT)).is_ok() && check_subject(&"x".repeat(256)).is_err());
+        assert!(check_body("/x", &"x".repeat(LONGEST_BODY)).is_ok());
+        assert!(check_body("/x", &"x".repeat(LONGEST_BODY + 1)).is_err());
     }
 }

@@ -69,6 +69,19 @@ on_both! {
         assert_eq!(desk_messages(app, &pushed["conversation_id"])[0]["body_html"], wrong);
     }
 
+    fn what_a_push_and_a_claim_do_to_identities_is_in_the_audit_trail(app) {
+        let mut push = App::email_push("msg-1", "case-1", "Ada@example.org");
+        push["from"]["twitter"] = json!({ "id": "12", "handle": "ada" });
+        app.push(&push).expect(201);
+        let events = |action: &str| app.count(&format!("SELECT count(*) AS n FROM audit_events WHERE action = '{action}'"));
+        assert_eq!((events("account.created"), events("identity.observed"), events("identity.moved")), (1, 2, 0));
+        app.claims("ada@example.org");
+        assert_eq!((events("identity.observed"), events("identity.moved")), (2, 1));
+        let labels = "SELECT count(*) AS n FROM identities WHERE label = 'ADA@EXAMPLE.ORG'";
+        app.push(&App::email_push("msg-2", "case-1", "ADA@EXAMPLE.ORG")).expect(201);
+        assert_eq!(app.count(labels), 0, "how a sender spells a claimed address is no matter of its owner's");
+    }
+
     fn html_that_would_take_for_ever_to_read_is_not_shown(app) {
         let mut push = App::email_push("msg-1", "case-1", "ada@example.org");
         push["message"] = json!({ "body_text": "Look", "body_html": "<div>".repeat(50_000) });
