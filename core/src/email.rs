@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use unicode_normalization::UnicodeNormalization;
 
 /// A canonical address: lower case, the domain in A-labels, at most 254 bytes (RFC 5321, section 4.5.3.1.3).
@@ -112,6 +113,18 @@ fn canonical_domain(domain: &str) -> Result<String, NotAnAddress> {
         return Err(NotAnAddress::Domain);
     }
     Ok(ascii)
+}
+
+impl Serialize for EmailAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.canonical)
+    }
+}
+
+impl<'de> Deserialize<'de> for EmailAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 impl fmt::Display for EmailAddress {

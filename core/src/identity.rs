@@ -57,8 +57,6 @@ impl IdentityKey {
 
     /// Somebody who wrote to a Facebook page, by the id they have for that page.
     pub fn facebook_page(page_id: &str, id: &str) -> Result<Self, NotAnIdentity> {
-        let numeric =
-            |text: &str| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !all_zero(text);
         let good = numeric(page_id) && numeric(id);
         Self::checked(
             good,
@@ -67,6 +65,27 @@ impl IdentityKey {
             id,
             "Facebook's page and user ids are numbers, as text",
         )
+    }
+
+    /// A Google account, by its `sub` (OpenID Connect Core, section 2): never its address, which changes.
+    pub fn google(issuer: &str, sub: &str) -> Result<Self, NotAnIdentity> {
+        Self::openid(IdentityKind::Google, issuer, sub)
+    }
+
+    /// An account of an OpenID provider that the operator added.
+    pub fn oidc(issuer: &str, sub: &str) -> Result<Self, NotAnIdentity> {
+        Self::openid(IdentityKind::Oidc, issuer, sub)
+    }
+
+    fn openid(kind: IdentityKind, issuer: &str, sub: &str) -> Result<Self, NotAnIdentity> {
+        let good = !issuer.is_empty() && (1..=255).contains(&sub.len()) && opaque(sub) && !nothing(sub);
+        Self::checked(good, kind, issuer, sub, "a sub has 1 to 255 visible ASCII characters")
+    }
+
+    /// A Facebook user, by the id they have for an app.
+    pub fn facebook(app_id: &str, id: &str) -> Result<Self, NotAnIdentity> {
+        let good = numeric(app_id) && numeric(id);
+        Self::checked(good, IdentityKind::Facebook, app_id, id, "Facebook's app and user ids are numbers, as text")
     }
 
     pub fn messenger(device_id: &str) -> Result<Self, NotAnIdentity> {
@@ -109,6 +128,10 @@ impl IdentityKey {
         }
         Ok(Self { kind, namespace: namespace.to_owned(), subject: subject.to_owned() })
     }
+}
+
+fn numeric(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !all_zero(text)
 }
 
 fn opaque(text: &str) -> bool {
@@ -154,7 +177,11 @@ mod tests {
         }
         for wrong in ["", "null", "undefined", "0", "a b", "ü", "a\0"] {
             assert!(IdentityKey::external("shop", wrong).is_err(), "{wrong:?}");
+            assert!(IdentityKey::google("https://accounts.google.com", wrong).is_err(), "{wrong:?}");
+            assert!(IdentityKey::oidc("https://login.example", wrong).is_err(), "{wrong:?}");
+            assert!(IdentityKey::facebook("7", wrong).is_err(), "{wrong:?}");
         }
+        assert!(IdentityKey::google("https://accounts.google.com", "110169484474386276334").is_ok());
         assert!(IdentityKey::external("Shop", "u1").is_err());
         assert!(IdentityKey::external("shop", "u1").is_ok());
         assert!(IdentityKey::messenger("0000000000").is_err());

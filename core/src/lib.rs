@@ -29,6 +29,7 @@ pub mod mailed_secret;
 pub mod outbox;
 pub mod page;
 pub mod password;
+pub mod provider;
 pub mod secret;
 pub mod session;
 pub mod settings;
