@@ -105,6 +105,41 @@ impl Customer {
     }
 }
 
+/// A signed-in customer who has proven their presence within the last minutes (rule 12). Whether they have is looked at
+/// in the unit of work, as everything about their session is.
+pub struct FreshCustomer(Customer);
+
+impl FromRequest for FreshCustomer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(customer(request).map(Self))
+    }
+}
+
+impl FreshCustomer {
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let writes = move |work: &mut Work<'_>, who: &SignedIn| {
+            who.require_fresh(work.now())?;
+            writes(work, who)
+        };
+        self.0.write(writes).await
+    }
+
+    /// For a use case that holds names before the account, and so looks at the session by itself.
+    pub async fn write_by<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.0.claims);
+        Ok(self.0.state.write(&self.0.origin, move |work| writes(work, &claims)).await?)
+    }
+}
+
 /// A scope as a type, for [`Machine`].
 pub trait Needs {
     const SCOPE: Scope;

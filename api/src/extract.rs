@@ -159,7 +159,7 @@ impl<T: std::str::FromStr> FromRequest for Id<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request.match_info().get("id").and_then(|text| text.parse().ok());
+        let id = request.match_info().iter().next().and_then(|(_, text)| text.parse().ok());
         ready(id.map(Self).ok_or_else(|| Problem::new(Code::NotFound)))
     }
 }

@@ -12,6 +12,8 @@ mod mailer;
 pub mod openapi;
 mod operations;
 pub mod problem;
+mod providers;
+mod round_trips;
 mod schemas;
 mod secret_file;
 pub mod server;

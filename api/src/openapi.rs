@@ -35,6 +35,8 @@ use crate::schemas;
         (name = "Sign-up", description = "A new account, or the one that support already keeps"),
         (name = "Forgot password", description = "A new password, or the first: it claims the account support keeps"),
         (name = "Sessions", description = "Sign in, refresh, sign out"),
+        (name = "Social sign-in", description = "Google, Facebook, Twitter (X), and OpenID providers that the operator adds"),
+        (name = "Identities", description = "What I sign in with: link, unlink, and merge"),
         (name = "Me", description = "The signed-in customer"),
         (name = "Conversations", description = "What I wrote to support and what support answered"),
         (name = "Help desk", description = "For the help desk's back end, with an API key"),

@@ -57,22 +57,40 @@ problems! {
         "Ask for both again, and offer forgot password. The answer is the same whether or not the address has an account.";
     SessionEnded = "session_ended", 401, "The session has ended",
         "Sign in again. The refresh token was too old, used twice, or its session was ended.";
+    ProviderRefused = "provider_refused", 401, "The provider does not vouch for this",
+        "Begin a new flow. The token or code is not good, or was made for somebody else; the detail says more.";
     OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
         "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key and If-Match may be sent.";
     InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
         "Use a key with the scope that the detail names.";
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
+    ReauthRequired = "reauth_required", 403, "This takes a fresh session",
+        "Let the person prove again that it is them (sign in), and do it within 10 minutes. A refresh does not make a session fresh.";
+    AccountClosed = "account_closed", 403, "The account is closed",
+        "Nobody can sign in to it, by any way. Support can say why.";
     NotFound = "not_found", 404, "There is nothing here",
         "Check the path and the id. What belongs to somebody else is answered like this too.";
     SecretNotFound = "secret_not_found", 404, "The link or code is not right",
         "Let the person check the code or the link, or ask for a new mail. Five wrong codes spend a code, never the link.";
+    FlowNotFound = "flow_not_found", 404, "The code, continuation or state is none of ours",
+        "Begin a new flow. A code is good with the verifier of its own flow alone, and linking with the session that began it.";
     MethodNotAllowed = "method_not_allowed", 405, "The resource has no such method",
         "Use one of the methods in the Allow header.";
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive",
         "Send the whole body within 15 seconds.";
+    LinkRequired = "link_required", 409, "Sign in by the way you have, then link",
+        "An account has the provider's address already. Let the person sign in to it, and link the provider on their profile.";
+    IdentityTaken = "identity_taken", 409, "It belongs to another account",
+        "It stays where it is. Whoever has both accounts can sign in to the other and merge the two.";
+    LastWayIn = "last_way_in", 409, "It is the last way in",
+        "Link another provider or prove an address first, so that the account can still be signed in to.";
+    MergeRefused = "merge_refused", 409, "These accounts cannot become one",
+        "The detail says why.";
     SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
         "Ask for a new mail.";
+    FlowExpired = "flow_expired", 410, "The flow was finished, given up, or is too old",
+        "Begin a new flow.";
     PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
         "Read it again, and repeat the change with the new ETag.";
     PayloadTooLarge = "payload_too_large", 413, "The body is too large",
@@ -81,6 +99,8 @@ problems! {
         "Send Content-Type: application/json.";
     ValidationFailed = "validation_failed", 422, "Some fields are not valid",
         "Each entry of errors points to a field and says what is wrong with it.";
+    NativeNotSupported = "native_not_supported", 422, "The provider's tokens cannot be taken",
+        "Begin a flow with redirect_uri, in a browser.";
     WeakPassword = "weak_password", 422, "The password is refused",
         "Each entry of errors gives a reason. Nothing was spent: present the same link or code again.";
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key came with another request",
@@ -89,10 +109,16 @@ problems! {
         "Wait for as many seconds as Retry-After says. A device that has signed in before gets through with its device_token.";
     InternalError = "internal_error", 500, "Something broke on our side",
         "Try again later, and tell the operator the request_id.";
+    ProviderFailed = "provider_failed", 502, "The provider cannot be reached, or answers nonsense",
+        "Begin a new flow later, or offer another way to sign in.";
     Overloaded = "overloaded", 503, "Too much is going on at the moment",
         "Try again after as many seconds as Retry-After says.";
     Unavailable = "unavailable", 503, "A part of the service is away",
         "Try again after as many seconds as Retry-After says.";
+    ProviderBusy = "provider_busy", 503, "The provider is left alone for a moment",
+        "It has failed several times. Begin a new flow after as many seconds as Retry-After says, or offer another way to sign in.";
+    ProviderTimeout = "provider_timeout", 504, "The provider took too long",
+        "Begin a new flow later, or offer another way to sign in.";
 }
 
 /// What can be wrong with one field, and what it means. New words may come.
@@ -114,6 +140,10 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("contains_site_name", "A password that is little more than the name of the site."),
     ("token_or_code", "A mailed secret is presented by token, or by email and code."),
     ("id_or_external_id", "A push names its conversation by id or by external_id."),
+    ("redirect_or_native", "A flow is begun by redirect_uri and code_challenge, or by native."),
+    ("not_allowed", "The operator allows no such redirect URI."),
+    ("id_token_or_access_token", "A provider's token is sent as id_token or as access_token."),
+    ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
     ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
 ];
 
@@ -263,9 +293,17 @@ impl From<Error> for Problem {
             Error::ScopeMissing(scope) => {
                 Self::with_detail(Code::InsufficientScope, format!("The API key lacks the scope {scope}."))
             }
-            Error::MethodOff(what) => {
-                Self::with_detail(Code::MethodDisabled, format!("The admin has turned {what} off."))
+            Error::MethodOff(method) => {
+                Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
+            Error::Stale => Self::new(Code::ReauthRequired),
+            Error::FlowUnknown => Self::new(Code::FlowNotFound),
+            Error::FlowGone => Self::new(Code::FlowExpired),
+            Error::LinkRequired => Self::new(Code::LinkRequired),
+            Error::AccountClosed => Self::new(Code::AccountClosed),
+            Error::IdentityTaken => Self::new(Code::IdentityTaken),
+            Error::LastWayIn => Self::new(Code::LastWayIn),
+            Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
             Error::Changed => Self::new(Code::PreconditionFailed),
             Error::KeyReused => Self::new(Code::IdempotencyKeyReused),
@@ -281,7 +319,7 @@ impl From<Error> for Problem {
                 Self { retry_after: Some(OUTAGE), ..Self::new(Code::Unavailable) }
             }
             Error::Kept(inner) => Self::from(*inner),
-            Error::Stale | Error::NotAdmin | Error::Overtaken | Error::Database(_) | Error::Broken(_) => {
+            Error::NotAdmin | Error::Overtaken | Error::Database(_) | Error::Broken(_) => {
                 tracing::error!(cause = %error, "internal error");
                 Self::new(Code::InternalError)
             }

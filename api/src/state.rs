@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::connections::Patience;
+use crate::providers::Registry;
+use crate::redirect_uris::RedirectUris;
 
 /// How long a caller who has a place among those who wait for a hash waits.
 const HASHING: Duration = Duration::from_secs(12);
@@ -26,6 +28,8 @@ pub struct State {
     pub public_url: String,
     pub site_name: String,
     pub trusted_proxies: Vec<IpNet>,
+    pub providers: Registry,
+    pub redirect_uris: RedirectUris,
     pub patience: Patience,
 }
 

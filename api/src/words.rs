@@ -59,6 +59,9 @@ sets! {
     WayInMethod = std::iter::once("password").chain(IdentityKind::ALL.iter().map(|kind| kind.as_str())).collect(),
         "`password`, or the kind of an identity. An `email` is a way in by forgot password.";
     SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
+    SessionStatus = vec!["signed_in"], "Whoever has this is signed in.";
+    EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
+    IdentityKindWord = of!(IdentityKind), "What kind of identity it is.";
     RequestStatus = vec!["accepted"], "The same for every address.";
     TokenType = vec!["Bearer"], "How to send the access token (RFC 6750).";
     HealthStatus = vec!["ok"], "Anything else is a problem.";

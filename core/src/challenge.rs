@@ -8,11 +8,11 @@ use crate::db::types::words;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
-use crate::id::{AccountId, ChallengeId};
+use crate::id::{AccountId, ChallengeId, FlowId};
 use crate::identity::{IdentityKey, ProofMethod};
 use crate::limits;
 use crate::mail::MailedSecret;
-use crate::secret::{MailedCode, MailedToken};
+use crate::secret::{MailedCode, OpaqueToken};
 use crate::throttle;
 
 words! {
@@ -22,6 +22,8 @@ words! {
         PasswordReset = "password_reset",
         /// An operator's, to be an admin: nobody else's mail is to void it.
         AdminInvitation = "admin_invitation",
+        /// The address for whom a provider gave none: its code is good with the flow's continuation alone.
+        SocialEmail = "social_email",
     }
 }
 
@@ -51,6 +53,7 @@ pub struct Challenge {
     pub address: EmailAddress,
     pub state: ChallengeState,
     pub account_id: Option<AccountId>,
+    pub flow: Option<FlowId>,
     pub epoch: Option<i64>,
     pub code_mac: Vec<u8>,
     pub code_tries: i64,
@@ -73,32 +76,40 @@ pub struct Shown {
     pub how: ProofMethod,
 }
 
-/// Makes a challenge, and its secret for the mail. Without `mailed` nobody will ever know the secret: the row
-/// only counts tries and expires as any other does.
-pub fn make(
-    work: &mut Work<'_>,
-    purpose: ChallengePurpose,
-    address: &EmailAddress,
-    account: Option<(AccountId, i64)>,
-    detail: &ChallengeDetail,
-    mailed: bool,
-) -> Result<(ChallengeId, MailedSecret)> {
+/// What a challenge is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct New<'a> {
+    pub purpose: ChallengePurpose,
+    pub address: &'a EmailAddress,
+    /// Who has the address, and in which epoch.
+    pub account: Option<(AccountId, i64)>,
+    /// The flow with whose continuation alone its code is good.
+    pub flow: Option<FlowId>,
+    pub detail: &'a ChallengeDetail,
+    /// Without it nobody will ever know the secret: the row only counts tries and expires as any other does.
+    pub mailed: bool,
+}
+
+/// Makes a challenge, and its secret for the mail.
+pub fn make(work: &mut Work<'_>, new: &New<'_>) -> Result<(ChallengeId, MailedSecret)> {
     let id: ChallengeId = work.new_id();
-    let token = MailedToken::new(work.random());
+    let token = OpaqueToken::new(work.random());
     let code = MailedCode::new(work.random());
     let now = work.now();
     db::challenges::insert(
         work,
         &db::challenges::NewChallenge {
             id,
-            purpose,
-            address,
-            account,
-            token_hash: mailed.then(|| token.hash()),
+            purpose: new.purpose,
+            address: new.address,
+            account: new.account,
+            flow: new.flow,
+            // a flow's code has no link beside it: a click alone must attach nothing (rule 4)
+            token_hash: (new.mailed && new.flow.is_none()).then(|| token.hash()),
             code_mac: code.mac(work.keyring(), id),
             code_expires_at: now + limits::CODE_LIFE,
             expires_at: now + limits::LINK_LIFE,
-            detail,
+            detail: new.detail,
         },
     )?;
     let secret = MailedSecret {
@@ -114,7 +125,7 @@ pub fn make(
 pub fn recognise(work: &mut Work<'_>, purposes: &[ChallengePurpose], presented: &Presented) -> Result<Shown> {
     match presented {
         Presented::Token(text) => {
-            let found = match MailedToken::parse(text) {
+            let found = match OpaqueToken::parse(text) {
                 Some(token) => db::challenges::find_by_token(work, &token.hash())?,
                 None => None,
             };
@@ -143,28 +154,42 @@ fn recognise_code(
     work.hold(&[Lock::Identity(&IdentityKey::email(address))])?;
     let now = work.now();
     let live = db::challenges::list_live(work, address)?;
-    let open: Vec<Challenge> = live
-        .into_iter()
-        .filter(|c| purposes.contains(&c.purpose) && is_live(c, now))
-        .filter(|c| c.code_tries < limits::CODE_TRIES && now < c.code_expires_at)
-        .collect();
+    let open = live.into_iter().filter(|c| purposes.contains(&c.purpose) && takes_codes(c, now)).collect();
+    let challenge = match_code(work, open, code)?;
+    Ok(Shown { challenge, how: ProofMethod::MailedCode })
+}
+
+/// Recognises the code that was mailed for a flow, whose continuation was shown with it; nothing is spent. Holds the
+/// addresses that codes were mailed to, and the subject that has arrived.
+pub fn recognise_for_flow(work: &mut Work<'_>, flow: FlowId, subject: &IdentityKey, code: &str) -> Result<Challenge> {
+    throttle::before_try(work)?;
+    let asked = db::challenges::list_live_of_flow(work, flow)?;
+    let emails: Vec<IdentityKey> = asked.iter().map(|challenge| IdentityKey::email(&challenge.address)).collect();
+    let locks: Vec<Lock<'_>> = emails.iter().chain([subject]).map(Lock::Identity).collect();
+    work.hold(&locks)?;
+    let now = work.now();
+    let open = db::challenges::list_live_of_flow(work, flow)?.into_iter().filter(|c| takes_codes(c, now)).collect();
+    match_code(work, open, code)
+}
+
+/// Of the challenges whose codes may still be tried, the one whose code it is; a wrong one counts for all of them.
+fn match_code(work: &mut Work<'_>, open: Vec<Challenge>, code: &str) -> Result<Challenge> {
     let code = MailedCode::parse(code);
     let matches = |challenge: &Challenge| {
         let expected = code.as_ref().map(|code| code.mac(work.keyring(), challenge.id));
         expected.is_some_and(|mac| crate::keyring::same(&mac, &challenge.code_mac))
     };
-    match open.iter().position(matches) {
-        Some(found) => open
-            .into_iter()
-            .nth(found)
-            .map(|challenge| Shown { challenge, how: ProofMethod::MailedCode })
-            .ok_or(Error::SecretUnknown),
-        None => {
-            let tried: Vec<ChallengeId> = open.iter().map(|challenge| challenge.id).collect();
-            db::challenges::count_try(work, address, &tried)?;
-            Err(Error::SecretUnknown.and_keep())
+    let found = open.iter().position(matches);
+    if found.is_none() {
+        for challenge in &open {
+            db::challenges::count_try(work, &challenge.address, challenge.id)?;
         }
     }
+    found.and_then(|found| open.into_iter().nth(found)).ok_or_else(|| Error::SecretUnknown.and_keep())
+}
+
+fn takes_codes(challenge: &Challenge, now: Timestamp) -> bool {
+    is_live(challenge, now) && challenge.code_tries < limits::CODE_TRIES && now < challenge.code_expires_at
 }
 
 fn is_live(challenge: &Challenge, now: Timestamp) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use crate::method::Method;
 use crate::password::PasswordFault;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -51,8 +52,22 @@ pub enum Error {
     ScopeMissing(crate::api_key::Scope),
     #[error("this takes the role admin")]
     NotAdmin,
-    #[error("{0} is turned off")]
-    MethodOff(&'static str),
+    #[error("sign-in by {0} is turned off")]
+    MethodOff(Method),
+    #[error("no such code, continuation or state of a flow")]
+    FlowUnknown,
+    #[error("the flow was finished, given up, or is too old")]
+    FlowGone,
+    #[error("an account has the address already: sign in, then link")]
+    LinkRequired,
+    #[error("the account is closed to its owner")]
+    AccountClosed,
+    #[error("the identity belongs to another account")]
+    IdentityTaken,
+    #[error("it is the last way in")]
+    LastWayIn,
+    #[error("the accounts cannot become one: {0}")]
+    MergeRefused(&'static str),
     #[error("there is no such {0}")]
     NotFound(&'static str),
     #[error("it has changed since it was read")]

@@ -78,6 +78,7 @@ pub fn tidy(store: &Store) -> Result<bool> {
         let mail = db::outbox::delete_before(work, finished, BROOM)?;
         let before = ago(work, day * 8);
         let challenges = db::challenges::delete_before(work, before, BROOM)?;
+        let flows = db::social_flows::delete_before(work, before, BROOM)?;
         let idle = ago(work, limits::FAILURES_FORGOTTEN * 2);
         let throttles = db::throttles::delete_before(work, idle, BROOM)?;
         let forgotten = ago(work, limits::IDEMPOTENCY_LIFE);
@@ -89,6 +90,6 @@ pub fn tidy(store: &Store) -> Result<bool> {
         db::signing_keys::delete_retired(work)?;
         signing_key::ensure(work)?;
         let full = usize::try_from(BROOM).unwrap_or(usize::MAX);
-        Ok([mail, challenges, throttles, sessions].contains(&full))
+        Ok([mail, challenges, flows, throttles, sessions].contains(&full))
     })
 }

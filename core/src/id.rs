@@ -67,6 +67,7 @@ ids! {
     /// A browser or app that has signed in before.
     DeviceId,
     ChallengeId,
+    FlowId,
     ConversationId,
     MessageId,
     InteractionId,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::email::EmailAddress;
-use crate::id::{AccountId, IdentityId};
+use crate::id::{AccountId, ChallengeId, FlowId, IdentityId};
 
 words! {
     pub enum IdentityKind {
@@ -29,6 +29,14 @@ words! {
         Provider = "provider",
         Signature = "signature",
     }
+}
+
+/// How an identity was proven, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    pub method: ProofMethod,
+    pub challenge: Option<ChallengeId>,
+    pub flow: Option<FlowId>,
 }
 
 /// Kind, namespace and unchanging subject: what makes an identity that one and no other (rule 6).
@@ -159,6 +167,15 @@ pub struct Identity {
     pub name: Option<String>,
     pub is_primary: bool,
     pub observed_at: Timestamp,
+}
+
+impl Identity {
+    /// What a person knows it by: a handle, or the address as it was first written.
+    #[must_use]
+    pub fn shown_label(self) -> Option<String> {
+        let address = Some(self.key.subject).filter(|_| self.key.kind == IdentityKind::Email);
+        self.label.or(address)
+    }
 }
 
 #[cfg(test)]

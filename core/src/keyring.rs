@@ -54,6 +54,8 @@ pub enum Purpose {
     MailedCode,
     /// Throttle keys, which would otherwise say who was tried.
     Throttle,
+    /// What a social flow hands out: see [`crate::social_flow`].
+    Flow,
 }
 
 /// Keys derived by HKDF-SHA256 (RFC 5869), one for each purpose.
@@ -64,6 +66,7 @@ pub struct Keyring {
     device: hmac::Key,
     code: hmac::Key,
     throttle: hmac::Key,
+    flow: hmac::Key,
 }
 
 struct Bytes32;
@@ -89,6 +92,7 @@ impl Keyring {
             device: mac("device token")?,
             code: mac("mailed code")?,
             throttle: mac("throttle")?,
+            flow: mac("social flow")?,
         })
     }
 
@@ -99,6 +103,7 @@ impl Keyring {
             Purpose::DeviceToken => &self.device,
             Purpose::MailedCode => &self.code,
             Purpose::Throttle => &self.throttle,
+            Purpose::Flow => &self.flow,
         }
     }
 

@@ -29,6 +29,15 @@ pub const NOTICE_LIFE: Duration = days(1);
 /// An event waits so long for those who want it.
 pub const EVENT_LIFE: Duration = days(30);
 
+/// A round trip to a provider, from the app that begins it back to that app.
+pub const FLOW_LIFE: Duration = minutes(10);
+/// The one-time code that the browser carries back to the app.
+pub const FLOW_CODE_LIFE: Duration = Duration::from_secs(60);
+/// How long an address may be proven for whom a provider gave none: as long as for any other mailed secret.
+pub const CONTINUATION_LIFE: Duration = LINK_LIFE;
+/// Flows that one caller begins: more than people do, and an office has one address.
+pub const FLOWS_PER_CALLER: (u32, Duration) = (200, Duration::from_secs(2));
+
 /// Mail with a secret to one address: so many at once, then one each period.
 pub const MAIL_PER_ADDRESS: (u32, Duration) = (3, minutes(60));
 /// Mail asked for by one caller.

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::email::EmailAddress;
+use crate::identity::{IdentityKey, IdentityKind};
+use crate::provider::Providers;
 
 /// A mail on its way: sealed in the outbox until it is sent, then forgotten.
 #[derive(Clone, Serialize, Deserialize)]
@@ -28,22 +31,104 @@ pub struct MailedSecret {
 #[serde(tag = "template", rename_all = "snake_case")]
 pub enum MailContent {
     /// Sign-up was asked for: choose a password (a new account, or one that support already keeps).
-    SignUp { secret: MailedSecret },
+    SignUp {
+        secret: MailedSecret,
+    },
     /// Sign-up was asked for with an address that has an account. No secret.
     AlreadyRegistered,
     /// Forgot password, for an account that is claimed.
-    PasswordReset { secret: MailedSecret },
+    PasswordReset {
+        secret: MailedSecret,
+    },
     /// Forgot password, for an account that support keeps and nobody has claimed.
-    Claim { secret: MailedSecret },
+    Claim {
+        secret: MailedSecret,
+    },
     /// Forgot password, for an address that nobody has: an account can be made.
-    SignUpInstead { secret: MailedSecret },
+    SignUpInstead {
+        secret: MailedSecret,
+    },
     /// An operator invites to be an admin.
-    AdminInvitation { secret: MailedSecret },
+    AdminInvitation {
+        secret: MailedSecret,
+    },
     /// The password was set; to every proven address.
-    PasswordSet { at: Timestamp },
+    PasswordSet {
+        at: Timestamp,
+    },
+    /// Somebody who signed in with a provider says that this is their address: a code, and what would be attached.
+    SocialEmail {
+        code: Zeroizing<String>,
+        code_minutes: u64,
+        named: Named,
+    },
+    /// The same for an address whose account has an owner. No code.
+    LinkNotice {
+        named: Named,
+    },
+    /// The account is its owner's now, by a provider.
+    ClaimedByProvider {
+        named: Named,
+        at: Timestamp,
+    },
+    IdentityLinked {
+        named: Named,
+        at: Timestamp,
+    },
+    IdentityUnlinked {
+        named: Named,
+        at: Timestamp,
+    },
+    /// Another account of the same person has become part of this one; to every proven address of both.
+    AccountsMerged {
+        at: Timestamp,
+    },
+}
+
+/// An identity as a mail may name it. Its owner chose the handle, so it is said only where its form lets it say
+/// nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// What people call the provider.
+    pub provider: String,
+    /// A Twitter handle with its `@`, or an address.
+    pub handle: Option<String>,
+}
+
+impl Named {
+    #[must_use]
+    pub fn of(providers: &Providers, key: &IdentityKey, label: Option<&str>) -> Self {
+        let title = providers.of(key).map(|provider| provider.title.clone());
+        let handle = match (key.kind, label) {
+            (IdentityKind::Twitter, Some(handle)) if is_handle(handle) => Some(format!("@{handle}")),
+            (IdentityKind::Twitter, _) | (_, None) => None,
+            (_, Some(label)) => EmailAddress::parse(label).ok().filter(is_plain).map(|address| address.to_string()),
+        };
+        Self { provider: title.unwrap_or_else(|| key.kind.to_string()), handle }
+    }
+}
+
+fn is_handle(text: &str) -> bool {
+    (1..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// An address that no mail program takes for a link, and that is too short to say anything.
+fn is_plain(address: &EmailAddress) -> bool {
+    let local = address.local_part();
+    let letters = local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b));
+    letters && !local.starts_with("www.") && address.as_str().len() <= 64
 }
 
 impl MailContent {
+    /// The code that somebody is to type, where it has one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::SocialEmail { code, .. } => Some(code),
+            other => other.secret().map(|secret| secret.code.as_str()),
+        }
+    }
+
     /// The name of its template.
     #[must_use]
     pub const fn template(&self) -> &'static str {
@@ -55,9 +140,16 @@ impl MailContent {
             Self::SignUpInstead { .. } => "sign_up_instead",
             Self::AdminInvitation { .. } => "admin_invitation",
             Self::PasswordSet { .. } => "password_set",
+            Self::SocialEmail { .. } => "social_email",
+            Self::LinkNotice { .. } => "link_notice",
+            Self::ClaimedByProvider { .. } => "claimed_by_provider",
+            Self::IdentityLinked { .. } => "identity_linked",
+            Self::IdentityUnlinked { .. } => "identity_unlinked",
+            Self::AccountsMerged { .. } => "accounts_merged",
         }
     }
 
+    /// The link's token and the code, where it has both.
     #[must_use]
     pub const fn secret(&self) -> Option<&MailedSecret> {
         match self {
@@ -66,7 +158,54 @@ impl MailContent {
             | Self::Claim { secret }
             | Self::SignUpInstead { secret }
             | Self::AdminInvitation { secret } => Some(secret),
-            Self::AlreadyRegistered | Self::PasswordSet { .. } => None,
+            Self::AlreadyRegistered
+            | Self::PasswordSet { .. }
+            | Self::SocialEmail { .. }
+            | Self::LinkNotice { .. }
+            | Self::ClaimedByProvider { .. }
+            | Self::IdentityLinked { .. }
+            | Self::IdentityUnlinked { .. }
+            | Self::AccountsMerged { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Provider;
+
+    #[test]
+    fn rl_14_a_handle_can_say_nothing_but_a_handle() {
+        let twitter = IdentityKey::twitter("12").unwrap();
+        let google = IdentityKey::google("https://accounts.google.com", "1").unwrap();
+        let title = |key: &IdentityKey, title: &str| Provider {
+            name: title.to_lowercase().parse().unwrap(),
+            kind: key.kind,
+            namespace: key.namespace.clone(),
+            title: title.to_owned(),
+        };
+        let providers = Providers::new(vec![title(&twitter, "Twitter"), title(&google, "Google")]);
+        let handle = |key, label| Named::of(&providers, key, Some(label)).handle;
+        assert_eq!(handle(&twitter, "ada_l"), Some("@ada_l".to_owned()));
+        assert_eq!(handle(&google, "Ada@Example.org"), Some("ada@example.org".to_owned()));
+        let strangers = [
+            "you have won http://evil.example",
+            "a b",
+            "",
+            "ada\nBcc: x",
+            "x.evil",
+            "www.evil.example/prize@evil.example",
+            "www.evil@evil.example",
+            "a=b@evil.example",
+            &"a".repeat(31),
+            &format!("{}@evil.example", "a".repeat(60)),
+        ];
+        for stranger in strangers {
+            assert_eq!(handle(&twitter, stranger), None, "{stranger:?}");
+            assert_eq!(handle(&google, stranger), None, "{stranger:?}");
+        }
+        assert_eq!(Named::of(&providers, &google, None).provider, "Google");
+        assert_eq!(Named::of(&Providers::default(), &google, None).provider, "google");
     }
 }

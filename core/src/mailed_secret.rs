@@ -11,48 +11,26 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::PasswordHash;
 use crate::id::{AccountId, ChallengeId, IdentityId};
-use crate::identity::{Identity, IdentityKey, ProofMethod};
+use crate::identity::{IdentityKey, Proof, ProofMethod};
 use crate::limits;
 use crate::linking::{self, Answer, Ask, Desk, Holder, House, Made, Outcome};
 use crate::mail::{Mail, MailContent, MailedSecret};
 use crate::outbox;
+use crate::ownership::{self, Held, Proven};
 use crate::secret::DeviceToken;
 use crate::session::{self, Issued};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Method, Settings};
 use crate::throttle::{self, Scope};
 use crate::ways_in::{self, WayIn};
 
-/// Who holds an address, with what the use cases need of them.
-struct Held {
-    holder: Holder,
-    account: Option<Account>,
-    identity: Option<Identity>,
-}
-
-fn look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
-    let found = db::identities::find_holder(work, &IdentityKey::email(address))?;
-    Ok(match found {
-        None => Held { holder: Holder::Nobody, account: None, identity: None },
-        Some((identity, account, identities)) => {
-            Held { holder: Holder::of(account.state, identities), account: Some(account), identity: Some(identity) }
-        }
-    })
-}
-
-/// Holds an address and the account of whoever has it, and looks. Whose an address is changes only in a unit
-/// that holds it, so the account is the right one.
+/// Holds an address and the account of whoever has it, and looks.
 fn hold_and_look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
-    let key = IdentityKey::email(address);
-    work.hold(&[Lock::Identity(&key)])?;
-    if let Some(identity) = db::identities::find(work, &key)? {
-        work.hold(&[Lock::Account(identity.account_id)])?;
-    }
-    look_up(work, address)
+    ownership::hold_and_look_up(work, &IdentityKey::email(address))
 }
 
 fn house(settings: &Settings, address: &EmailAddress) -> House {
     House {
-        password_on: settings.authentication.password_sign_in,
+        road_on: settings.offers(&Method::Password).is_ok(),
         sign_up: settings.authentication.sign_up,
         admits: settings.admits(address),
     }
@@ -62,31 +40,50 @@ fn house(settings: &Settings, address: &EmailAddress) -> House {
 /// an account changes (rule 2).
 pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
     if !throttle::may_mail(work, what, address)? {
-        let request_id = work.origin().request_id.as_deref();
-        tracing::info!(request_id, "no mail: its address or caller has had as many as the limits allow for now");
+        say_no_mail(work);
         return Ok(());
     }
-    work.hold(&[Lock::Identity(&IdentityKey::email(address))])?;
+    let held = hold_address_and_look_up(work, address)?;
     let settings = settings::current(work)?;
-    let held = look_up(work, address)?;
     let answer = linking::answer_to(what, held.holder, house(&settings, address));
     let purpose = match (what, answer) {
-        (Ask::SignUp, _) | (Ask::PasswordReset, Answer::SignUpInstead) => ChallengePurpose::SignUp,
+        (Ask::PasswordReset, Answer::SignUpInstead) | (Ask::SignUp | Ask::SocialEmail, _) => ChallengePurpose::SignUp,
         (Ask::PasswordReset, _) => ChallengePurpose::PasswordReset,
     };
-    let bound = held.account.as_ref().map(|account| (account.id, account.security_epoch));
     let detail = ChallengeDetail { locale: locale.map(str::to_owned), role: None };
-    let mailed = !matches!(answer, Answer::Notice | Answer::Nothing);
-    let (id, secret) = challenge::make(work, purpose, address, bound, &detail, mailed)?;
-    match content(answer, secret) {
-        Some(content) => {
-            let locale = held.account.and_then(|account| account.locale).or(detail.locale);
-            let mail = Mail { to: address.as_str().to_owned(), locale, content };
-            let until = work.now() + if mailed { limits::LINK_LIFE } else { limits::NOTICE_LIFE };
-            outbox::post_mail(work, &mail, Some(id).filter(|_| mailed), until)
-        }
-        None => outbox::post_nothing(work, id),
-    }
+    let (account, mailed) = (held.bound(), answer.carries_a_secret());
+    let new = challenge::New { purpose, address, account, flow: None, detail: &detail, mailed };
+    let (id, secret) = challenge::make(work, &new)?;
+    post(work, address, &held, locale, (id, mailed), content(answer, secret))
+}
+
+/// Holds an address alone, and looks at who has it: nothing of an account changes by asking (rule 2).
+pub(crate) fn hold_address_and_look_up(work: &mut Work<'_>, address: &EmailAddress) -> Result<Held> {
+    let key = IdentityKey::email(address);
+    work.hold(&[Lock::Identity(&key)])?;
+    ownership::look_up(work, &key)
+}
+
+/// For the log alone: the caller learns nothing of it.
+pub(crate) fn say_no_mail(work: &Work<'_>) {
+    let request_id = work.origin().request_id.as_deref();
+    tracing::info!(request_id, "no mail: its address or caller has had as many as the limits allow for now");
+}
+
+/// Puts a mail into the outbox, or as much work as if there were one.
+pub(crate) fn post(
+    work: &mut Work<'_>,
+    address: &EmailAddress,
+    held: &Held,
+    locale: Option<&str>,
+    (challenge, mailed): (ChallengeId, bool),
+    content: Option<MailContent>,
+) -> Result<()> {
+    let Some(content) = content else { return outbox::post_nothing(work, challenge) };
+    let theirs = held.account.as_ref().and_then(|account| account.locale.clone());
+    let mail = Mail { to: address.as_str().to_owned(), locale: theirs.or(locale.map(str::to_owned)), content };
+    let until = work.now() + if mailed { limits::LINK_LIFE } else { limits::NOTICE_LIFE };
+    outbox::post_mail(work, &mail, Some(challenge).filter(|_| mailed), until)
 }
 
 fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {
@@ -96,7 +93,7 @@ fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {
         Answer::Claim => MailContent::Claim { secret },
         Answer::Reset => MailContent::PasswordReset { secret },
         Answer::Notice => MailContent::AlreadyRegistered,
-        Answer::Nothing => return None,
+        Answer::SocialEmail | Answer::LinkNotice | Answer::Nothing => return None,
     })
 }
 
@@ -114,7 +111,7 @@ pub struct Inspection {
 pub fn inspect(work: &mut Work<'_>, desk: Desk, presented: &Presented) -> Result<Inspection> {
     let Shown { challenge, .. } = challenge::recognise(work, desk.takes(), presented)?;
     let settings = settings::current(work)?;
-    let held = look_up(work, &challenge.address)?;
+    let held = ownership::look_up(work, &IdentityKey::email(&challenge.address))?;
     let outcome = outcome(&settings, &held, &challenge);
     if outcome == Outcome::Refuse {
         return Err(Error::SecretGone);
@@ -135,8 +132,7 @@ pub fn inspect(work: &mut Work<'_>, desk: Desk, presented: &Presented) -> Result
 /// Rule 8 on the facts of now.
 fn outcome(settings: &Settings, held: &Held, challenge: &Challenge) -> Outcome {
     let made = Made { purpose: challenge.purpose, held_by: challenge.account_id.zip(challenge.epoch) };
-    let held_by = held.account.as_ref().map(|account| (account.id, account.security_epoch));
-    linking::redeem(made, held_by, held.holder, house(settings, &challenge.address))
+    linking::redeem(made, held.bound(), held.holder, house(settings, &challenge.address))
 }
 
 /// Recognises a secret before the password is hashed; to be followed by [`confirm`].
@@ -174,15 +170,16 @@ pub struct Confirmed {
 pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     let address = db::challenges::get(work, confirm.challenge)?.address;
     if confirm.unlink_others {
-        ways_in::hold_all(work, &IdentityKey::email(&address))?;
+        let key = IdentityKey::email(&address);
+        let owner = db::identities::find(work, &key)?.map(|identity| identity.account_id);
+        ways_in::hold_all(work, owner.as_slice(), &[&key])?;
     }
     let held = hold_and_look_up(work, &address)?;
     let challenge = challenge::spend(work, confirm.challenge)?;
     let settings = settings::current(work)?;
     let outcome = outcome(&settings, &held, &challenge);
-    let (account, identity) = own(work, outcome, held, &challenge)?;
+    let (account, identity) = own(work, outcome, held, &challenge, confirm.how)?;
     db::credentials::put_password(work, account, &confirm.password)?;
-    db::proofs::insert(work, identity, account, confirm.how, Some(challenge.id))?;
     // the locale on the challenge was the asker's, for the mail; it dies there (rule 2)
     if let Some(name) = &confirm.full_name {
         db::accounts::set_name(work, account, name)?;
@@ -192,7 +189,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     {
         db::accounts::set_locale(work, account, locale)?;
     }
-    let ended = session::purge(work, account, &challenge.address)?;
+    let ended = session::purge(work, account, Some(&challenge.address))?;
     let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };
     throttle::forget(work, Scope::Password(&challenge.address))?;
     tell(work, outcome, account, confirm.how, ended, dropped.len())?;
@@ -202,7 +199,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     }
     let account = db::accounts::get(work, account)?;
     let session = if confirm.sign_in {
-        Some(session::open(work, &settings, &account, settings::Method::SignUp, Some(identity), None)?)
+        Some(session::open(work, &settings, &account, Method::SignUp, Some(identity), None)?)
     } else {
         None
     };
@@ -217,40 +214,27 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
 }
 
 /// Makes the address's account its owner's; gives the account and the identity that was proven.
-fn own(work: &mut Work<'_>, outcome: Outcome, held: Held, challenge: &Challenge) -> Result<(AccountId, IdentityId)> {
+fn own(
+    work: &mut Work<'_>,
+    outcome: Outcome,
+    held: Held,
+    challenge: &Challenge,
+    how: ProofMethod,
+) -> Result<(AccountId, IdentityId)> {
+    let proof = Proof { method: how, challenge: Some(challenge.id), flow: None };
     match (outcome, held.account, held.identity) {
-        (Outcome::Create, ..) => {
-            let account = db::accounts::insert_claimed(work, None)?.id;
+        (Outcome::Create | Outcome::Claim | Outcome::ClaimPart, ..) => {
             let key = IdentityKey::email(&challenge.address);
-            let identity = db::identities::insert(work, account, &key, None, None)?.id;
-            db::identities::make_primary(work, account, identity)?;
-            Ok((account, identity))
+            let taken = ownership::take(work, &[Proven { key: &key, label: None, name: None, proof }], None)?;
+            let identity = taken.identities.first().copied().ok_or(Error::SecretGone)?;
+            Ok((taken.account, identity))
         }
-        (Outcome::Claim, Some(account), Some(identity)) => {
-            db::accounts::claim(work, account.id)?;
-            db::identities::make_primary(work, account.id, identity.id)?;
+        (Outcome::Recover, Some(account), Some(identity)) => {
+            db::proofs::insert(work, identity.id, account.id, proof)?;
             Ok((account.id, identity.id))
         }
-        (Outcome::ClaimPart, Some(_), Some(identity)) => {
-            let part = db::accounts::insert_claimed(work, identity.name.as_deref())?.id;
-            split(work, &identity, part)?;
-            db::identities::make_primary(work, part, identity.id)?;
-            Ok((part, identity.id))
-        }
-        (Outcome::Recover, Some(account), Some(identity)) => Ok((account.id, identity.id)),
-        _ => Err(Error::SecretGone),
+        (Outcome::Recover | Outcome::Refuse, ..) => Err(Error::SecretGone),
     }
-}
-
-/// Rule 10: one identity leaves an unclaimed account with the conversations that came by it; the rest stays, and
-/// the desk is told that the two may be one person.
-fn split(work: &mut Work<'_>, identity: &Identity, part: AccountId) -> Result<()> {
-    let rest = identity.account_id;
-    db::identities::move_to(work, identity, part)?;
-    db::conversations::move_with_requester(work, identity.id, rest, part)?;
-    let detail = json!({ "identity_id": identity.id, "kind": identity.key.kind, "to": part });
-    audit::record(work, "identity.moved", Actor::Nobody, Some(rest), &detail)?;
-    db::merge_suggestions::insert(work, part, rest, "claimed_in_part")
 }
 
 /// Rule 9's last words: the audit trail, the event, and a mail to every proven address.
@@ -305,8 +289,15 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
     };
     let detail = ChallengeDetail { locale: None, role: Some(Role::Admin) };
     let epoch = db::accounts::get(work, account)?.security_epoch;
-    let bound = Some((account, epoch));
-    let (_, secret) = challenge::make(work, ChallengePurpose::AdminInvitation, address, bound, &detail, true)?;
+    let new = challenge::New {
+        purpose: ChallengePurpose::AdminInvitation,
+        address,
+        account: Some((account, epoch)),
+        flow: None,
+        detail: &detail,
+        mailed: true,
+    };
+    let (_, secret) = challenge::make(work, &new)?;
     audit::record(work, "admin.invited", Actor::Operator, Some(account), &json!({}))?;
     Ok((account, Some(secret)))
 }

@@ -4,13 +4,13 @@ use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::id::{AccountId, ChallengeId, DeviceId, SessionId};
+use crate::id::{AccountId, ChallengeId, DeviceId, FlowId, SessionId};
 use crate::keyring::{Keyring, Purpose, sha256};
 
 /// The secret of a mailed link: 256 bits as 43 characters of base64url. One spelling only.
-pub struct MailedToken(Zeroizing<[u8; 32]>);
+pub struct OpaqueToken(Zeroizing<[u8; 32]>);
 
-impl MailedToken {
+impl OpaqueToken {
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
         Self(Zeroizing::new(random))
@@ -138,6 +138,57 @@ impl DeviceToken {
     }
 }
 
+/// What a social flow hands out, to be shown again at its next step. Whether it is that step is for the flow to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowToken {
+    /// Goes to the provider and comes back by the browser.
+    State,
+    /// Goes to the app by the browser.
+    Code,
+    /// Goes to the app alone, while an address is proven.
+    Continuation,
+}
+
+impl FlowToken {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::State => "dfs1_",
+            Self::Code => "dfc1_",
+            Self::Continuation => "dft1_",
+        }
+    }
+
+    #[must_use]
+    pub fn reveal(self, flow: FlowId, keys: &Keyring) -> Zeroizing<String> {
+        let mac = Self::mac(self.prefix(), flow, keys);
+        let bytes = Zeroizing::new([flow.0.as_bytes().as_slice(), &mac].concat());
+        Zeroizing::new(format!("{}{}", self.prefix(), BASE64URL_NOPAD.encode(&bytes)))
+    }
+
+    #[must_use]
+    pub fn parse(self, text: &str, keys: &Keyring) -> Option<FlowId> {
+        let (flow, [], mac) = split::<16, 0>(text, self.prefix())?;
+        let flow = FlowId(Uuid::from_bytes(flow));
+        keys.verifies(Purpose::Flow, &[self.prefix().as_bytes(), flow.0.as_bytes()], &mac).then_some(flow)
+    }
+
+    /// The nonce that an id token of this flow must carry (OpenID Connect Core, section 3.1.2.1).
+    #[must_use]
+    pub fn nonce(flow: FlowId, keys: &Keyring) -> String {
+        BASE64URL_NOPAD.encode(&Self::mac("nonce", flow, keys))
+    }
+
+    /// Our own PKCE verifier towards the provider (RFC 7636, section 4.1): 43 characters, another for each flow.
+    #[must_use]
+    pub fn verifier(flow: FlowId, keys: &Keyring) -> Zeroizing<String> {
+        Zeroizing::new(BASE64URL_NOPAD.encode(&Self::mac("verifier", flow, keys)))
+    }
+
+    fn mac(what: &str, flow: FlowId, keys: &Keyring) -> [u8; 32] {
+        keys.mac(Purpose::Flow, &[what.as_bytes(), flow.0.as_bytes()])
+    }
+}
+
 /// Cuts a prefixed base64url text into two fixed parts and a MAC.
 fn split<const A: usize, const B: usize>(text: &str, prefix: &str) -> Option<([u8; A], [u8; B], [u8; 32])> {
     let encoded = text.strip_prefix(prefix)?;
@@ -161,21 +212,21 @@ mod tests {
 
     #[test]
     fn rs_12_a_mailed_token_has_one_spelling() {
-        let text = MailedToken::new([7; 32]).reveal();
-        assert!(MailedToken::parse(&text).is_some());
+        let text = OpaqueToken::new([7; 32]).reveal();
+        assert!(OpaqueToken::parse(&text).is_some());
         let swapped: String = text
             .chars()
             .map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
             .collect();
         for other in [&text[..42], &format!("{}A", *text), &format!("{}=", *text), &format!(" {}", *text)] {
-            assert!(MailedToken::parse(other).is_none(), "{other}");
+            assert!(OpaqueToken::parse(other).is_none(), "{other}");
         }
-        assert!(MailedToken::parse(&swapped).is_none_or(|token| token.hash() != MailedToken::new([7; 32]).hash()));
+        assert!(OpaqueToken::parse(&swapped).is_none_or(|token| token.hash() != OpaqueToken::new([7; 32]).hash()));
         // the last character carries two bits that must be zero
         let mut twisted = text.to_string();
         twisted.pop();
         twisted.push('d');
-        assert!(MailedToken::parse(&twisted).is_none());
+        assert!(OpaqueToken::parse(&twisted).is_none());
     }
 
     #[test]
@@ -193,6 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn oa_07_each_flow_has_a_verifier_and_a_nonce_of_its_own() {
+        let keys = keys();
+        let flows = [1, 2, 3].map(|n| FlowId(Uuid::from_u128(n)));
+        let verifiers = flows.map(|flow| FlowToken::verifier(flow, &keys).to_string());
+        let nonces = flows.map(|flow| FlowToken::nonce(flow, &keys));
+        let distinct: std::collections::BTreeSet<&String> = verifiers.iter().chain(&nonces).collect();
+        assert_eq!(distinct.len(), 6);
+        assert!(verifiers.iter().all(|verifier| (43..=128).contains(&verifier.len())));
+    }
+
+    #[test]
     fn tokens_that_describe_themselves_cannot_be_made_up() {
         let keys = keys();
         let token = RefreshToken { session: SessionId(Uuid::from_u128(5)), counter: 9 };
@@ -203,6 +265,17 @@ mod tests {
         assert_eq!(RefreshToken::parse(&mixed, &keys), None);
         assert_eq!(RefreshToken::parse("drt1_", &keys), None);
         assert_eq!(RefreshToken::parse(&text[1..], &keys), None);
+
+        let flow = FlowId(Uuid::from_u128(6));
+        let state = FlowToken::State.reveal(flow, &keys);
+        assert_eq!(FlowToken::State.parse(&state, &keys), Some(flow));
+        for other in [FlowToken::Code, FlowToken::Continuation] {
+            let disguised = state.replacen("dfs1_", &other.reveal(flow, &keys)[..5], 1);
+            assert_eq!(other.parse(&state, &keys), None);
+            assert_eq!(other.parse(&disguised, &keys), None, "a state is no {other:?}");
+        }
+        let next = FlowToken::State.reveal(FlowId(Uuid::from_u128(7)), &keys);
+        assert_eq!(FlowToken::State.parse(&format!("{}{}", &state[..40], &next[40..]), &keys), None);
 
         let device =
             DeviceToken { device: DeviceId(Uuid::from_u128(1)), account: AccountId(Uuid::from_u128(2)), epoch: 3 };

@@ -31,6 +31,10 @@ words! {
         MethodOff = "method_off",
         /// Its account may not sign in any more.
         AccountClosed = "account_closed",
+        /// The identity it was opened with was unlinked.
+        Unlinked = "unlinked",
+        /// Its account has become part of another.
+        Merged = "merged",
     }
 }
 
@@ -121,7 +125,7 @@ pub struct Candidate {
 /// First half of a sign-in: counts the attempt, and finds the hash to compare with. No connection is held while
 /// it is compared.
 pub fn begin_sign_in(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> {
-    settings::current(work)?.offers(Method::Password)?;
+    settings::current(work)?.offers(&Method::Password)?;
     let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
     let account = found.as_ref().map(|found| (found.account_id, found.epoch));
     let device = account.and_then(|(id, epoch)| known_device(work, ask, id, epoch));
@@ -157,10 +161,10 @@ pub fn finish_sign_in(
     work.hold(&[Lock::Account(id)])?;
     let settings = settings::current(work)?;
     let account = db::accounts::get(work, id)?;
-    settings.offers(Method::Password)?;
+    settings.offers(&Method::Password)?;
     let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
     let unchanged = found.is_some_and(|f| f.account_id == id && f.epoch == epoch && f.hash == *stored);
-    if !unchanged || settings.may_use(Method::Password, account.state).is_err() {
+    if !unchanged || settings.may_use(&Method::Password, account.state).is_err() {
         return Err(Error::CredentialsWrong);
     }
     throttle::password_was_right(work, scope)?;
@@ -182,7 +186,7 @@ pub fn open(
     identity: Option<IdentityId>,
     device: Option<DeviceId>,
 ) -> Result<Issued> {
-    settings.may_use(method, account.state)?;
+    settings.may_use(&method, account.state)?;
     let now = work.now();
     let session = Session {
         id: work.new_id(),
@@ -243,8 +247,8 @@ pub fn turn(presented: i64, facts: Facts<'_>) -> Turn {
     if session.ended_at.is_some() {
         return Turn::Ended;
     }
-    if session.epoch != epoch || settings.may_use(session.method, state).is_err() {
-        let off = settings.offers(session.method).is_err();
+    if session.epoch != epoch || settings.may_use(&session.method, state).is_err() {
+        let off = settings.offers(&session.method).is_err();
         return Turn::End(if off { EndReason::MethodOff } else { EndReason::AccountClosed });
     }
     let idle = now.since(session.rotated_at) >= settings.session_idle();
@@ -263,11 +267,10 @@ pub fn turn(presented: i64, facts: Facts<'_>) -> Turn {
 /// be, the settings included. `None` leaves the decision to [`refresh`].
 pub fn refresh_at_once(work: &mut Work<'_>, token: RefreshToken) -> Result<Option<Issued>> {
     let Some(settings) = settings::last_seen(work) else { return Ok(None) };
-    if Method::ALL.iter().any(|method| settings.offers(*method).is_err()) {
-        return Ok(None);
-    }
     let rotated = db::sessions::rotate(work, token, &settings)?;
-    Ok(rotated.map(|(session, account)| issue(work, &settings, session, account)))
+    // one whose method is off was rotated for nothing: [`turn`] ends it
+    let allowed = rotated.filter(|(session, _)| settings.offers(&session.method).is_ok());
+    Ok(allowed.map(|(session, account)| issue(work, &settings, session, account)))
 }
 
 /// Rotates a refresh token, forgives a lost answer, or ends the session, as [`turn`] says.
@@ -306,6 +309,16 @@ fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> 
     crate::outbox::post_event(work, "session.revoked", account, &json!({ "session_id": session.id, "reason": reason }))
 }
 
+/// Ends a session that is known by its id alone, if it is live.
+pub fn end_by_id(work: &mut Work<'_>, id: SessionId, reason: EndReason) -> Result<()> {
+    let Some((session, _)) = db::sessions::find_with_account(work, id)? else { return Ok(()) };
+    work.hold(&[Lock::Account(session.account_id)])?;
+    match db::sessions::find_with_account(work, id)? {
+        Some((session, _)) if session.ended_at.is_none() => end(work, &session, reason),
+        _ => Ok(()),
+    }
+}
+
 /// Signs out the session a request comes with.
 pub fn sign_out(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     end(work, &who.session, EndReason::SignedOut)
@@ -313,10 +326,13 @@ pub fn sign_out(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
 
 /// Rule 9's purge: the security epoch is raised, all sessions end, all other challenges and flows are void.
 /// Gives the number of sessions that ended.
-pub fn purge(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Result<usize> {
+pub fn purge(work: &mut Work<'_>, account: AccountId, address: Option<&EmailAddress>) -> Result<usize> {
     db::accounts::raise_epoch(work, account)?;
     let ended = db::sessions::end_all(work, account, EndReason::Purged)?;
-    db::challenges::void_all(work, account, address)?;
+    db::challenges::void_of_account(work, account)?;
+    if let Some(address) = address {
+        db::challenges::void_of_address(work, address)?;
+    }
     db::social_flows::void_all(work, account)?;
     Ok(ended)
 }

@@ -27,6 +27,8 @@ pub enum Scope<'a> {
     /// lets the owner back in.
     MailTo(Ask, &'a EmailAddress),
     MailFrom(IpAddr),
+    /// Flows that a caller begins.
+    Flows(IpAddr),
     /// What an account's owner writes.
     Messages(AccountId),
 }
@@ -42,6 +44,8 @@ impl Scope<'_> {
             Self::MailTo(Ask::PasswordReset, to) => mac(&[b"reset to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
+            Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
+            Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }
     }
@@ -127,15 +131,22 @@ pub fn password_was_right(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
 /// Counts a try of a caller at a password or a code.
 pub fn before_try(work: &mut Work<'_>) -> Result<()> {
     let Some(ip) = work.origin().address else { return Ok(()) };
-    match take(work, Scope::Caller(ip), limits::FAILURES_PER_CALLER)? {
-        None => Ok(()),
-        Some(retry_after) => Err(Error::TooMany { retry_after }),
-    }
+    must_take(work, Scope::Caller(ip), limits::FAILURES_PER_CALLER)
+}
+
+/// Counts a flow that a caller begins.
+pub fn before_flow(work: &mut Work<'_>) -> Result<()> {
+    let Some(ip) = work.origin().address else { return Ok(()) };
+    must_take(work, Scope::Flows(ip), limits::FLOWS_PER_CALLER)
 }
 
 /// Counts a message that an account's owner writes.
 pub fn before_message(work: &mut Work<'_>, account: AccountId) -> Result<()> {
-    match take(work, Scope::Messages(account), limits::MESSAGES_PER_ACCOUNT)? {
+    must_take(work, Scope::Messages(account), limits::MESSAGES_PER_ACCOUNT)
+}
+
+fn must_take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> Result<()> {
+    match take(work, scope, limit)? {
         None => Ok(()),
         Some(retry_after) => Err(Error::TooMany { retry_after }),
     }

@@ -7,10 +7,11 @@ use crate::audit::{self, Actor};
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
-use crate::identity::{IdentityKey, IdentityKind};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::limits;
 use crate::mail::{Mail, MailContent};
 use crate::outbox;
+use crate::settings::{self, Method};
 
 /// One way in. An email is one because whoever reads its mail can set a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,18 +33,44 @@ pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
     let proven = db::identities::list_proven(work, account)?.into_iter().map(|identity| WayIn {
         method: identity.key.kind.as_str(),
         identity_id: Some(identity.id),
-        label: identity
-            .label
-            .or_else(|| Some(identity.key.subject).filter(|_| identity.key.kind == IdentityKind::Email)),
+        label: identity.shown_label(),
     });
     Ok(password.into_iter().chain(proven).collect())
 }
 
-/// Holds every identity of whoever has one of them: to be called before anything else is held.
-pub fn hold_all(work: &mut Work<'_>, one: &IdentityKey) -> Result<()> {
-    let mut keys = vec![one.clone()];
-    if let Some(identity) = db::identities::find(work, one)? {
-        keys.extend(db::identities::list(work, identity.account_id)?.into_iter().map(|identity| identity.key));
+/// The ways in that may be used now (rule 14): addresses while a password can be set by them, and identities whose
+/// provider is here and on. A password is none without an address to type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usable {
+    pub identities: Vec<IdentityId>,
+}
+
+impl Usable {
+    /// How many there are without one of them.
+    #[must_use]
+    pub fn without(&self, id: IdentityId) -> usize {
+        self.identities.iter().filter(|other| **other != id).count()
+    }
+}
+
+pub fn usable(work: &mut Work<'_>, account: AccountId) -> Result<Usable> {
+    let settings = settings::current(work)?;
+    let proven = db::identities::list_proven(work, account)?;
+    let may = |identity: &Identity| match identity.key.kind {
+        IdentityKind::Email => settings.offers(&Method::Password).is_ok(),
+        _ => work
+            .providers()
+            .of(&identity.key)
+            .is_some_and(|provider| settings.offers(&Method::Provider(provider.name.clone())).is_ok()),
+    };
+    Ok(Usable { identities: proven.iter().filter(|identity| may(identity)).map(|identity| identity.id).collect() })
+}
+
+/// Holds every identity of accounts, and others: to be called before anything else is held.
+pub fn hold_all(work: &mut Work<'_>, accounts: &[AccountId], others: &[&IdentityKey]) -> Result<()> {
+    let mut keys: Vec<IdentityKey> = others.iter().map(|key| (*key).clone()).collect();
+    for account in accounts {
+        keys.extend(db::identities::list(work, *account)?.into_iter().map(|identity| identity.key));
     }
     let locks: Vec<Lock<'_>> = keys.iter().map(Lock::Identity).collect();
     work.hold(&locks)

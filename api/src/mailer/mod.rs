@@ -2,6 +2,7 @@
 
 pub mod render;
 pub mod transport;
+mod words;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -143,9 +144,12 @@ impl Mailer {
         let now = store.clock().now();
         self.transport.send(&self.from, &leased.mail.to, &rendered, &leased.id.to_string(), now)?;
         let template = leased.mail.content.template();
-        match (self.shows_secrets, leased.mail.content.secret(), self.renderer.link(&leased.mail.content)) {
-            (true, Some(secret), Some(link)) => {
-                tracing::info!(to = leased.mail.to, template, code = %*secret.code, link = %*link, "mail written to a file");
+        match (self.shows_secrets, leased.mail.content.code(), self.renderer.link(&leased.mail.content)) {
+            (true, Some(code), Some(link)) => {
+                tracing::info!(to = leased.mail.to, template, code, link = %*link, "mail written to a file");
+            }
+            (true, Some(code), None) => {
+                tracing::info!(to = leased.mail.to, template, code, "mail written to a file");
             }
             (true, ..) => tracing::info!(to = leased.mail.to, template, "mail written to a file"),
             _ => tracing::info!(template, "mail sent"),

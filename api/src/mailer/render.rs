@@ -4,11 +4,12 @@ use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Datelike, Utc};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::mail::{Mail, MailContent, MailedSecret};
+use doorstep_core::mail::{Mail, MailContent, Named};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use zeroize::Zeroizing;
+
+use super::words::{SAMPLE_CODE, SAMPLE_TOKEN, lifetime, moment, samples};
 
 /// The languages there are templates for; the first is for everybody else.
 const LANGUAGES: [&str; 2] = ["en", "de"];
@@ -18,9 +19,10 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 33] = embedded! {
+const EMBEDDED: [(&str, &str); 61] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
+    "named.en.txt" "named.en.html" "named.de.txt" "named.de.html"
     "sign_up.en.txt" "sign_up.en.html" "sign_up.de.txt" "sign_up.de.html"
     "already_registered.en.txt" "already_registered.en.html" "already_registered.de.txt" "already_registered.de.html"
     "password_reset.en.txt" "password_reset.en.html" "password_reset.de.txt" "password_reset.de.html"
@@ -28,6 +30,13 @@ const EMBEDDED: [(&str, &str); 33] = embedded! {
     "sign_up_instead.en.txt" "sign_up_instead.en.html" "sign_up_instead.de.txt" "sign_up_instead.de.html"
     "admin_invitation.en.txt" "admin_invitation.en.html" "admin_invitation.de.txt" "admin_invitation.de.html"
     "password_set.en.txt" "password_set.en.html" "password_set.de.txt" "password_set.de.html"
+    "social_email.en.txt" "social_email.en.html" "social_email.de.txt" "social_email.de.html"
+    "link_notice.en.txt" "link_notice.en.html" "link_notice.de.txt" "link_notice.de.html"
+    "claimed_by_provider.en.txt" "claimed_by_provider.en.html"
+    "claimed_by_provider.de.txt" "claimed_by_provider.de.html"
+    "identity_linked.en.txt" "identity_linked.en.html" "identity_linked.de.txt" "identity_linked.de.html"
+    "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
+    "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
 };
 
 pub struct RenderOptions {
@@ -99,7 +108,14 @@ impl Renderer {
             MailContent::SignUp { .. } | MailContent::SignUpInstead { .. } => &self.options.sign_up_link,
             MailContent::PasswordReset { .. } | MailContent::Claim { .. } => &self.options.reset_link,
             MailContent::AdminInvitation { .. } => &self.options.admin_link,
-            MailContent::AlreadyRegistered | MailContent::PasswordSet { .. } => return None,
+            MailContent::AlreadyRegistered
+            | MailContent::PasswordSet { .. }
+            | MailContent::SocialEmail { .. }
+            | MailContent::LinkNotice { .. }
+            | MailContent::ClaimedByProvider { .. }
+            | MailContent::IdentityLinked { .. }
+            | MailContent::IdentityUnlinked { .. }
+            | MailContent::AccountsMerged { .. } => return None,
         };
         content.secret().map(|secret| Zeroizing::new(pattern.replace("{token}", &secret.token)))
     }
@@ -122,24 +138,33 @@ impl Renderer {
         Ok(Rendered { subject, text, html: Zeroizing::new(html), language })
     }
 
-    /// What a template may say. Nothing in it was typed by a stranger.
+    /// What a template may say. A handle was chosen by a stranger, and core lets it say nothing else; the rest is ours.
     fn values(&self, content: &MailContent, language: &'static str, link: Option<Value>) -> Value {
         let site_name = self.options.site_name.as_str();
         let common = context! { site_name, language };
-        match (content, content.secret()) {
-            (_, Some(secret)) => context! {
-                link,
-                code => secret.code.as_str(),
-                link_minutes => secret.link_minutes,
-                code_minutes => secret.code_minutes,
-                link_lifetime => lifetime(secret.link_minutes, language),
-                code_lifetime => lifetime(secret.code_minutes, language),
-                ..common
-            },
-            (MailContent::PasswordSet { at }, None) => {
-                context! { at => moment(*at, language), at_rfc3339 => at.to_string(), ..common }
+        match content {
+            MailContent::SignUp { secret }
+            | MailContent::PasswordReset { secret }
+            | MailContent::Claim { secret }
+            | MailContent::SignUpInstead { secret }
+            | MailContent::AdminInvitation { secret } => {
+                let (link_minutes, link_lifetime) = (secret.link_minutes, lifetime(secret.link_minutes, language));
+                let link = context! { link, link_minutes, link_lifetime };
+                context! { ..link, ..code_values(&secret.code, secret.code_minutes, language), ..common }
             }
-            _ => common,
+            MailContent::SocialEmail { code, code_minutes, named } => {
+                context! { ..code_values(code, *code_minutes, language), ..named_values(named), ..common }
+            }
+            MailContent::LinkNotice { named } => context! { ..named_values(named), ..common },
+            MailContent::ClaimedByProvider { named, at }
+            | MailContent::IdentityLinked { named, at }
+            | MailContent::IdentityUnlinked { named, at } => {
+                context! { ..named_values(named), ..moment_values(*at, language), ..common }
+            }
+            MailContent::PasswordSet { at } | MailContent::AccountsMerged { at } => {
+                context! { ..moment_values(*at, language), ..common }
+            }
+            MailContent::AlreadyRegistered => common,
         }
     }
 
@@ -150,18 +175,38 @@ impl Renderer {
             Fault::Engine(e) => in_full(&e),
             Fault::Shape(e) => e,
         })?;
-        let (Some(secret), Some(link)) = (content.secret(), self.link(content)) else { return Ok(()) };
-        if rendered.subject.contains(secret.token.as_str()) || rendered.subject.contains(secret.code.as_str()) {
+        if rendered.subject.contains(SAMPLE_TOKEN) || rendered.subject.contains(SAMPLE_CODE) {
             return Err(format!("mail template {file}.txt:1: the subject must not show the link or the code"));
         }
-        if !rendered.text.contains(link.as_str()) || !rendered.text.contains(secret.code.as_str()) {
-            return Err(format!("mail template {file}.txt: it must show both {{{{ link }}}} and {{{{ code }}}}"));
-        }
-        if !rendered.html.contains(secret.token.as_str()) || !rendered.html.contains(secret.code.as_str()) {
-            return Err(format!("mail template {file}.html: it must show both {{{{ link }}}} and {{{{ code }}}}"));
+        let link = self.link(content);
+        let has_code = content.secret().is_some() || matches!(content, MailContent::SocialEmail { .. });
+        // in HTML the link is escaped, its token is not
+        let in_text = link.as_deref().map_or(SAMPLE_TOKEN, String::as_str);
+        for (name, due, in_text, in_html) in
+            [("link", link.is_some(), in_text, SAMPLE_TOKEN), ("code", has_code, SAMPLE_CODE, SAMPLE_CODE)]
+        {
+            let must = if due { "must" } else { "must not" };
+            for (kind, part, secret) in [("txt", &rendered.text, in_text), ("html", &rendered.html, in_html)] {
+                if part.contains(secret) != due {
+                    return Err(format!("mail template {file}.{kind}: it {must} show {{{{ {name} }}}}"));
+                }
+            }
         }
         Ok(())
     }
+}
+
+fn code_values(code: &str, minutes: u64, language: &str) -> Value {
+    context! { code, code_minutes => minutes, code_lifetime => lifetime(minutes, language) }
+}
+
+/// The handle is `none` where there is none: a template asks before it says it.
+fn named_values(named: &Named) -> Value {
+    context! { provider => named.provider.as_str(), handle => named.handle.as_deref() }
+}
+
+fn moment_values(at: Timestamp, language: &str) -> Value {
+    context! { at => moment(at, language), at_rfc3339 => at.to_string() }
 }
 
 enum Fault {
@@ -252,62 +297,6 @@ fn escape(text: &str) -> String {
 fn language_of(locale: Option<&str>) -> &'static str {
     let primary = locale.and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
     LANGUAGES.into_iter().find(|known| known.eq_ignore_ascii_case(primary)).unwrap_or("en")
-}
-
-/// "30 minutes", "1 day": in the largest unit that says it exactly; in German in the accusative.
-fn lifetime(minutes: u64, language: &str) -> String {
-    let (count, english, german) = if minutes >= 1440 && minutes.is_multiple_of(1440) {
-        (minutes / 1440, ["day", "days"], ["Tag", "Tage"])
-    } else if minutes >= 60 && minutes.is_multiple_of(60) {
-        (minutes / 60, ["hour", "hours"], ["Stunde", "Stunden"])
-    } else {
-        (minutes, ["minute", "minutes"], ["Minute", "Minuten"])
-    };
-    let [one, many] = if language == "de" { german } else { english };
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// A moment as people read it, to the minute, in UTC: the reader's time zone is not known.
-fn moment(at: Timestamp, language: &str) -> String {
-    const MONTHS: [&str; 12] = [
-        "Januar",
-        "Februar",
-        "März",
-        "April",
-        "Mai",
-        "Juni",
-        "Juli",
-        "August",
-        "September",
-        "Oktober",
-        "November",
-        "Dezember",
-    ];
-    let time = DateTime::<Utc>::from_timestamp_micros(at.as_micros()).unwrap_or_default();
-    if language != "de" {
-        return time.format("%-d %B %Y at %H:%M UTC").to_string();
-    }
-    let month = usize::try_from(time.month0()).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"");
-    format!("{}. {month} {} um {} Uhr (UTC)", time.day(), time.year(), time.format("%H:%M"))
-}
-
-/// One mail of each kind, with a secret that is none.
-fn samples() -> [MailContent; 7] {
-    let secret = || MailedSecret {
-        token: Zeroizing::new("SampleTokenSampleTokenSampleTokenSampleToke".to_owned()),
-        code: Zeroizing::new("ABCD-EFGH".to_owned()),
-        link_minutes: 30,
-        code_minutes: 10,
-    };
-    [
-        MailContent::SignUp { secret: secret() },
-        MailContent::AlreadyRegistered,
-        MailContent::PasswordReset { secret: secret() },
-        MailContent::Claim { secret: secret() },
-        MailContent::SignUpInstead { secret: secret() },
-        MailContent::AdminInvitation { secret: secret() },
-        MailContent::PasswordSet { at: Timestamp::from_micros(1_767_323_045_000_007) },
-    ]
 }
 
 #[cfg(test)]

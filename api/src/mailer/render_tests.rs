@@ -16,6 +16,11 @@ fn mail(content: MailContent, locale: &str) -> Mail {
     Mail { to: "ada@example.org".to_owned(), locale: Some(locale.to_owned()), content }
 }
 
+/// The first sample of a kind: where it names an identity, it has a handle.
+fn sample(template: &str) -> MailContent {
+    samples().into_iter().find(|content| content.template() == template).unwrap()
+}
+
 /// A renderer whose operator has written these files.
 fn overridden(files: &[(&str, &str)]) -> Result<Renderer, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -43,16 +48,17 @@ fn every_mail_says_what_it_must_in_every_language() {
             let links = said.text.lines().filter(|line| line.ends_with(&format!("#token={TOKEN}"))).count();
             let codes = said.text.lines().filter(|line| *line == "Code: ABCD-EFGH").count();
             let secrets = usize::from(content.secret().is_some());
-            assert_eq!((links, codes), (secrets, secrets), "{name}: each on a line of its own");
+            let has_code = secrets == 1 || matches!(content, MailContent::SocialEmail { .. });
+            assert_eq!((links, codes), (secrets, usize::from(has_code)), "{name}: each on a line of its own");
             assert_eq!(said.text.matches(TOKEN).count(), secrets, "{name}");
-            assert_eq!(said.html.contains("ABCD-EFGH"), secrets == 1, "{name}");
+            assert_eq!(said.text.matches("ABCD-EFGH").count(), usize::from(has_code), "{name}");
+            assert_eq!(said.html.matches("ABCD-EFGH").count(), usize::from(has_code), "{name}");
             assert_eq!(said.html.contains("https://"), secrets == 1, "{name}");
             assert_eq!(said.html.matches(&format!("#token={TOKEN}\"")).count(), 2 * secrets, "{name}");
-            if secrets == 1 {
-                let (link, code) =
-                    if language == "de" { ("30 Minuten", "10 Minuten") } else { ("30 minutes", "10 minutes") };
-                assert!(said.text.contains(link) && said.text.contains(code), "{name}");
-                assert!(said.html.contains(link) && said.html.contains(code), "{name}");
+            let (link, code) =
+                if language == "de" { ("30 Minuten", "10 Minuten") } else { ("30 minutes", "10 minutes") };
+            for part in [&said.text, &said.html] {
+                assert_eq!((part.contains(link), part.contains(code)), (secrets == 1, has_code), "{name}");
             }
             // German stays readable where a terminal shows 80 columns; a link may be longer
             assert!(said.text.lines().all(|line| line.contains(TOKEN) || line.chars().count() <= 78), "{name}");
@@ -63,14 +69,78 @@ fn every_mail_says_what_it_must_in_every_language() {
 #[test]
 fn each_mail_leads_to_its_page() {
     let renderer = Renderer::new(options()).unwrap();
-    let pages = samples().map(|content| renderer.link(&content).map(|link| link.replace(TOKEN, "")));
-    let page = |path: &str| Some(format!("https://help.shop.example/{path}#token="));
-    let expected =
-        [page("sign-up?a=1&b=2"), None, page("reset"), page("reset"), page("sign-up?a=1&b=2"), page("admin"), None];
-    assert_eq!(pages, expected);
-    let [sign_up, ..] = samples();
-    let said = renderer.render(&mail(sign_up, "en")).unwrap();
+    for content in samples() {
+        let page = match content.template() {
+            "sign_up" | "sign_up_instead" => Some("sign-up?a=1&b=2"),
+            "password_reset" | "claim" => Some("reset"),
+            "admin_invitation" => Some("admin"),
+            _ => None,
+        };
+        let expected = page.map(|page| format!("https://help.shop.example/{page}#token={TOKEN}"));
+        assert_eq!(renderer.link(&content).as_deref(), expected.as_ref(), "{}", content.template());
+    }
+    let said = renderer.render(&mail(sample("sign_up"), "en")).unwrap();
     assert!(said.html.contains("https://help.shop.example/sign-up?a=1&amp;b=2#token="));
+}
+
+#[test]
+fn every_kind_of_mail_is_tried_before_the_start() {
+    let mut tried: Vec<&str> = samples().iter().map(MailContent::template).collect();
+    tried.sort_unstable();
+    tried.dedup();
+    let parts = ["layout", "secret", "named"];
+    let mut embedded: Vec<&str> = EMBEDDED.iter().filter_map(|(name, _)| name.split('.').next()).collect();
+    embedded.retain(|name| !parts.contains(name));
+    embedded.sort_unstable();
+    embedded.dedup();
+    assert_eq!(tried, embedded);
+}
+
+#[test]
+fn an_identity_is_named_with_and_without_a_handle() {
+    let renderer = Renderer::new(options()).unwrap();
+    let names = |content: &MailContent, language: &str, phrase: &str| {
+        let said = renderer.render(&mail(content.clone(), language)).unwrap();
+        let name = format!("{}.{language}", content.template());
+        assert!(said.text.replace('\n', " ").contains(phrase), "{name}: {}", *said.text);
+        assert!(said.html.contains(phrase), "{name}: {}", *said.html);
+    };
+    let (mut with, mut without) = (0, 0);
+    for content in samples() {
+        let (MailContent::SocialEmail { named, .. }
+        | MailContent::LinkNotice { named }
+        | MailContent::ClaimedByProvider { named, .. }
+        | MailContent::IdentityLinked { named, .. }
+        | MailContent::IdentityUnlinked { named, .. }) = &content
+        else {
+            continue;
+        };
+        if named.handle.is_some() {
+            with += 1;
+            names(&content, "en", "the Twitter (X) account @ada");
+            names(&content, "de", "das Konto @ada bei Twitter (X)");
+        } else {
+            without += 1;
+            names(&content, "en", "an account at Google");
+            names(&content, "de", "ein Konto bei Google");
+        }
+    }
+    assert_eq!((with, without), (5, 5));
+}
+
+#[test]
+fn a_provider_and_a_handle_are_text() {
+    let renderer = Renderer::new(options()).unwrap();
+    let named = Named { provider: "<b>A & B</b>".to_owned(), handle: Some("o'hara&<i>@example.org".to_owned()) };
+    let content = MailContent::LinkNotice { named };
+    for language in LANGUAGES {
+        let said = renderer.render(&mail(content.clone(), language)).unwrap();
+        assert!(!said.html.contains("<b>") && !said.html.contains("<i>"), "{}", *said.html);
+        assert!(
+            said.html.contains("&lt;b&gt;A &amp; B") && said.html.contains("o&#x27;hara&amp;&lt;i&gt;@example.org")
+        );
+        assert!(said.text.contains("<b>A & B</b>") && said.text.contains("o'hara&<i>@example.org"));
+    }
 }
 
 #[test]
@@ -104,11 +174,15 @@ fn lifetimes_and_moments_read_well() {
         assert_eq!((lifetime(minutes, "en").as_str(), lifetime(minutes, "de").as_str()), (english, german));
     }
     let renderer = Renderer::new(options()).unwrap();
-    let [.., set] = samples();
-    let english = renderer.render(&mail(set.clone(), "en")).unwrap();
-    assert!(english.text.replace('\n', " ").contains("on 2 January 2026 at 03:04 UTC"), "{}", *english.text);
-    let german = renderer.render(&mail(set, "de")).unwrap();
-    assert!(german.text.replace('\n', " ").contains("am 2. Januar 2026 um 03:04 Uhr (UTC)"), "{}", *german.text);
+    for template in ["password_set", "claimed_by_provider", "identity_linked", "identity_unlinked", "accounts_merged"] {
+        let says = |language: &str, moment: &str| {
+            let said = renderer.render(&mail(sample(template), language)).unwrap();
+            assert!(said.text.replace('\n', " ").contains(moment), "{template}: {}", *said.text);
+            assert!(said.html.contains(moment), "{template}: {}", *said.html);
+        };
+        says("en", "n 2 January 2026 at 03:04 UTC");
+        says("de", "m 2. Januar 2026 um 03:04 Uhr (UTC)");
+    }
 }
 
 #[test]
@@ -139,13 +213,13 @@ fn links_need_their_placeholder() {
 fn an_operator_replaces_some_templates() {
     let ours = "Subject: Moin von {{ site_name }}\r\n\r\n{{ link }}\r\nCode: {{ code }}\r\n";
     let renderer = overridden(&[("sign_up.de.txt", ours), ("notes.md", "{{ broken")]).unwrap();
-    let [sign_up, already, ..] = samples();
+    let sign_up = sample("sign_up");
     let said = renderer.render(&mail(sign_up.clone(), "de")).unwrap();
     assert_eq!(said.subject, "Moin von Shop Help");
     assert!(said.text.ends_with("\nCode: ABCD-EFGH\n") && !said.text.contains('\r'));
     assert!(said.html.contains("<title>Moin von Shop Help</title>"), "the embedded HTML stays");
     assert_eq!(renderer.render(&mail(sign_up, "en")).unwrap().subject, "Finish signing up at Shop Help");
-    assert!(renderer.render(&mail(already, "de")).unwrap().subject.contains("bereits ein Konto"));
+    assert!(renderer.render(&mail(sample("already_registered"), "de")).unwrap().subject.contains("bereits ein Konto"));
 }
 
 #[test]
@@ -162,6 +236,14 @@ fn a_broken_template_stops_the_start() {
         ("claim.en.txt", "Subject: x\n\n{{ link }}", "claim.en.txt: it must show"),
         ("claim.en.html", "<p>{{ code }}</p>", "claim.en.html: it must show"),
         ("already_registered.en.txt", good, "already_registered.en.txt:3"),
+        ("social_email.en.txt", "Subject: x\n\n{{ provider }}", "social_email.en.txt: it must show {{ code }}"),
+        ("social_email.de.html", "<p>{{ provider }}</p>", "social_email.de.html: it must show {{ code }}"),
+        ("social_email.en.txt", "Subject: {{ code }}\n\n{{ code }}", "social_email.en.txt:1: the subject"),
+        ("social_email.en.txt", good, "social_email.en.txt:3"),
+        ("link_notice.en.txt", "Subject: x\n\n{{ code }}", "link_notice.en.txt:3"),
+        ("link_notice.en.txt", "Subject: x\n\nABCD-EFGH", "link_notice.en.txt: it must not show {{ code }}"),
+        ("identity_linked.de.html", "<p>{{ code }}</p>", "identity_linked.de.html:1"),
+        ("named.en.txt", "\n{{ nothing }}", "named.en.txt:2"),
         ("sign-up.en.txt", good, "sign-up.en.txt: there is no mail template"),
     ] {
         let error = overridden(&[(name, source)]).err().unwrap();

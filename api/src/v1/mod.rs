@@ -3,14 +3,17 @@
 pub mod attachments;
 pub mod conversations;
 pub mod desk;
+pub mod identities;
 pub mod interactions;
 pub mod me;
+pub mod merges;
 pub mod password_resets;
 pub mod pushes;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in_options;
 pub mod sign_ups;
+pub mod social;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -27,8 +30,19 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(sessions::sign_in)
         .service(sessions::refresh_session)
         .service(sessions::sign_out)
+        .service(social::begin_social_sign_in)
+        .service(social::come_back_from_provider)
+        .service(social::exchange_social_code)
+        .service(social::sign_in_with_provider_token)
+        .service(social::give_social_email)
+        .service(social::confirm_social_email)
         .service(me::get_me)
         .service(me::change_me)
+        .service(identities::list_my_identities)
+        .service(identities::finish_linking)
+        .service(identities::begin_linking)
+        .service(identities::unlink_identity)
+        .service(merges::merge_my_accounts)
         .service(conversations::list_my_conversations)
         .service(conversations::start_conversation)
         .service(conversations::get_my_conversation)

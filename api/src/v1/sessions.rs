@@ -16,7 +16,7 @@ use crate::extract::Body;
 use crate::flows;
 use crate::problem::{Code, Problem};
 use crate::state::State;
-use crate::words::TokenType;
+use crate::words::{SessionStatus, TokenType};
 
 /// Signs in with an address and a password.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -34,7 +34,7 @@ pub struct SignIn {
 /// A session.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session, example = json!({
-    "access_token": "eyJ0eXAiOiJhdCtqd3Qi…", "token_type": "Bearer", "expires_in": 300,
+    "status": "signed_in", "access_token": "eyJ0eXAiOiJhdCtqd3Qi…", "token_type": "Bearer", "expires_in": 300,
     "refresh_token": "drt1_…", "refresh_expires_at": "2026-01-16T03:04:05Z",
     "session_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b13", "device_token": "ddt1_…",
     "account": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
@@ -42,6 +42,8 @@ pub struct SignIn {
         "created_at": "2026-01-02T03:04:05Z", "claimed_at": "2026-01-02T03:14:05Z", "updated_at": "2026-01-02T03:14:05Z"}
 }))]
 pub struct SessionBody {
+    #[schema(value_type = SessionStatus)]
+    pub status: &'static str,
     /// A JWT for `Authorization: Bearer`.
     pub access_token: String,
     #[schema(value_type = TokenType)]
@@ -62,6 +64,7 @@ pub struct SessionBody {
 impl SessionBody {
     pub fn of(state: &State, issued: &Issued) -> Result<Self, Problem> {
         Ok(Self {
+            status: "signed_in",
             access_token: state.tokens.mint(issued)?.to_string(),
             token_type: "Bearer",
             expires_in: limits::ACCESS_TOKEN_LIFE.as_secs(),

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpResponse, get, web};
 use doorstep_core::settings;
-use doorstep_core::settings::{Method, SignUpPolicy};
+use doorstep_core::provider::Provider;
+use doorstep_core::settings::{Method, Settings, SignUpPolicy};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,7 +14,8 @@ use crate::words::SignUpOffer;
 
 /// The ways to sign in that are offered now.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"password": true, "password_min_length": 15, "sign_up": "open", "providers": []}))]
+#[schema(example = json!({"password": true, "password_min_length": 15, "sign_up": "open",
+    "providers": [{"provider": "google", "name": "Google", "native": true}]}))]
 pub struct SignInOptions {
     /// Email and password, forgot password included.
     pub password: bool,
@@ -33,6 +35,8 @@ pub struct ProviderOption {
     pub provider: String,
     #[schema(example = "Google")]
     pub name: String,
+    /// An app may send a token of the provider's own SDK.
+    pub native: bool,
 }
 
 /// Read what to show
@@ -43,9 +47,9 @@ pub struct ProviderOption {
 #[get("/v1/sign-in-options")]
 pub async fn get_sign_in_options(state: web::Data<State>, Asker(origin): Asker) -> Result<HttpResponse, Problem> {
     let settings = state.read(&origin, settings::current).await?;
-    let password = settings.offers(Method::Password).is_ok();
+    let password = settings.offers(&Method::Password).is_ok();
     let sign_up = match settings.authentication.sign_up {
-        _ if settings.offers(Method::SignUp).is_err() => "off",
+        _ if settings.offers(&Method::SignUp).is_err() => "off",
         SignUpPolicy::Open => "open",
         SignUpPolicy::KnownOnly => "known_only",
     };
@@ -53,6 +57,18 @@ pub async fn get_sign_in_options(state: web::Data<State>, Asker(origin): Asker) 
         password,
         password_min_length: settings.password_policy(&state.site_name).min_length,
         sign_up,
-        providers: Vec::new(),
+        providers: offered(&state, &settings),
     }))
+}
+
+/// The providers that are configured and on.
+fn offered(state: &State, settings: &Settings) -> Vec<ProviderOption> {
+    let all = state.providers.providers();
+    let on = all.iter().filter(|provider| settings.offers(&Method::Provider(provider.name.clone())).is_ok());
+    let option = |provider: &Provider| ProviderOption {
+        provider: provider.name.to_string(),
+        name: provider.title.clone(),
+        native: state.providers.get(&provider.name).is_some_and(|client| client.takes_native()),
+    };
+    on.map(option).collect()
 }

@@ -159,6 +159,22 @@ pub fn claim(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     if claimed == 1 { Ok(()) } else { Err(Error::Broken(format!("account {id} was not unclaimed"))) }
 }
 
+/// An account whose all has gone to another: its id points there from now on.
+pub fn mark_merged(work: &mut Work<'_>, id: AccountId, into: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    work.must_hold(Lock::Account(into))?;
+    let now = work.now();
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((
+            accounts::state.eq(AccountState::Merged),
+            accounts::merged_into.eq(into),
+            accounts::updated_at.eq(now),
+            accounts::version.eq(accounts::version + 1),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(id))?;
     let now = work.now();

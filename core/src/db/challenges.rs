@@ -11,7 +11,7 @@ use crate::challenge::{Challenge, ChallengeDetail, ChallengePurpose, ChallengeSt
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
-use crate::id::{AccountId, ChallengeId};
+use crate::id::{AccountId, ChallengeId, FlowId};
 use crate::identity::IdentityKey;
 
 /// Live, as the indexes over live challenges want it said.
@@ -23,6 +23,7 @@ type Columns = (
     challenges::address,
     challenges::state,
     challenges::account_id,
+    challenges::flow_id,
     challenges::epoch,
     challenges::code_mac,
     challenges::code_tries,
@@ -36,6 +37,7 @@ const COLUMNS: Columns = (
     challenges::address,
     challenges::state,
     challenges::account_id,
+    challenges::flow_id,
     challenges::epoch,
     challenges::code_mac,
     challenges::code_tries,
@@ -51,6 +53,7 @@ struct Row {
     address: String,
     state: ChallengeState,
     account_id: Option<AccountId>,
+    flow_id: Option<FlowId>,
     epoch: Option<i64>,
     code_mac: Vec<u8>,
     code_tries: i64,
@@ -68,6 +71,7 @@ impl TryFrom<Row> for Challenge {
             address: EmailAddress::stored(&row.address)?,
             state: row.state,
             account_id: row.account_id,
+            flow: row.flow_id,
             epoch: row.epoch,
             code_mac: row.code_mac,
             code_tries: row.code_tries,
@@ -83,6 +87,7 @@ pub struct NewChallenge<'a> {
     pub purpose: ChallengePurpose,
     pub address: &'a EmailAddress,
     pub account: Option<(AccountId, i64)>,
+    pub flow: Option<FlowId>,
     pub token_hash: Option<[u8; 32]>,
     pub code_mac: [u8; 32],
     pub code_expires_at: Timestamp,
@@ -102,6 +107,7 @@ pub fn insert(work: &mut Work<'_>, new: &NewChallenge<'_>) -> Result<()> {
             challenges::account_id.eq(new.account.map(|(id, _)| id)),
             challenges::epoch.eq(new.account.map(|(_, epoch)| epoch)),
             challenges::token_hash.eq(new.token_hash.as_ref().map(<[u8; 32]>::as_slice)),
+            challenges::flow_id.eq(new.flow),
             challenges::code_mac.eq(new.code_mac.as_slice()),
             challenges::code_tries.eq(0_i64),
             challenges::code_expires_at.eq(new.code_expires_at),
@@ -138,9 +144,19 @@ pub fn list_live(work: &mut Work<'_>, address: &EmailAddress) -> Result<Vec<Chal
     rows.into_iter().map(Challenge::try_from).collect()
 }
 
-pub fn count_try(work: &mut Work<'_>, address: &EmailAddress, ids: &[ChallengeId]) -> Result<()> {
+/// The live challenges whose codes are good with a flow's continuation.
+pub fn list_live_of_flow(work: &mut Work<'_>, flow: FlowId) -> Result<Vec<Challenge>> {
+    let rows = challenges::table
+        .filter(challenges::flow_id.eq(flow).and(challenges::state.eq(LIVE)))
+        .order(challenges::id.desc())
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    rows.into_iter().map(Challenge::try_from).collect()
+}
+
+pub fn count_try(work: &mut Work<'_>, address: &EmailAddress, id: ChallengeId) -> Result<()> {
     work.must_hold(Lock::Identity(&IdentityKey::email(address)))?;
-    diesel::update(challenges::table.filter(challenges::id.eq_any(ids)))
+    diesel::update(challenges::table.filter(challenges::id.eq(id)))
         .set(challenges::code_tries.eq(challenges::code_tries + 1))
         .execute(work.conn)?;
     Ok(())
@@ -156,28 +172,41 @@ pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
     Ok(spent == 1)
 }
 
-/// Voids every live challenge of an account and of an address.
-pub fn void_all(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Result<()> {
+/// Voids every live challenge of an account.
+pub fn void_of_account(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     let now = work.now();
-    let theirs = challenges::account_id.eq(account).assume_not_null().or(challenges::address.eq(address.as_str()));
-    diesel::update(challenges::table.filter(challenges::state.eq(LIVE).and(theirs)))
+    let theirs = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    diesel::update(challenges::table.filter(theirs))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }
 
-/// Voids what was mailed before for the same address and purpose, now that the newer one is on its way.
+/// Voids every live challenge of an address.
+pub fn void_of_address(work: &mut Work<'_>, address: &EmailAddress) -> Result<()> {
+    let now = work.now();
+    let theirs = challenges::address.eq(address.as_str()).and(challenges::state.eq(LIVE));
+    diesel::update(challenges::table.filter(theirs))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Voids what was mailed before for the same address and purpose, now that the newer one is on its way; of a flow,
+/// what was mailed for that flow, so that nobody voids another's.
 pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
     let newer = get(work, than)?;
     let now = work.now();
-    let older = challenges::address
-        .eq(newer.address.as_str())
-        .and(challenges::purpose.eq(newer.purpose))
-        .and(challenges::state.eq(LIVE))
-        .and(challenges::id.lt(than));
-    diesel::update(challenges::table.filter(older))
-        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
-        .execute(work.conn)?;
+    let older = challenges::state.eq(LIVE).and(challenges::id.lt(than)).and(challenges::purpose.eq(newer.purpose));
+    let older = challenges::table.filter(older);
+    let void = (challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now));
+    match newer.flow {
+        Some(flow) => diesel::update(older.filter(challenges::flow_id.eq(flow))).set(void).execute(work.conn)?,
+        None => {
+            let address = challenges::address.eq(newer.address.as_str());
+            diesel::update(older.filter(address)).set(void).execute(work.conn)?
+        }
+    };
     Ok(())
 }
 

@@ -232,3 +232,28 @@ pub fn move_with_requester(work: &mut Work<'_>, requester: IdentityId, from: Acc
         .execute(work.conn)?;
     Ok(())
 }
+
+/// How many conversations an account has.
+pub fn count_of(work: &mut Work<'_>, account: AccountId) -> Result<i64> {
+    Ok(conversations::table.filter(conversations::account_id.eq(account)).count().get_result(work.conn)?)
+}
+
+/// Everything that one account has, started or wrote is another's from now on.
+pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(from))?;
+    work.must_hold(Lock::Account(to))?;
+    let now = work.now();
+    diesel::update(interactions::table.filter(interactions::account_id.eq(from)))
+        .set(interactions::account_id.eq(to))
+        .execute(work.conn)?;
+    diesel::update(messages::table.filter(messages::author_account_id.eq(from)))
+        .set(messages::author_account_id.eq(to))
+        .execute(work.conn)?;
+    diesel::update(conversations::table.filter(conversations::started_by.eq(from)))
+        .set(conversations::started_by.eq(to))
+        .execute(work.conn)?;
+    diesel::update(conversations::table.filter(conversations::account_id.eq(from)))
+        .set((conversations::account_id.eq(to), conversations::updated_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}

@@ -72,3 +72,10 @@ pub fn put_password(work: &mut Work<'_>, account: AccountId, hash: &PasswordHash
     }
     Ok(())
 }
+
+/// An account's secrets are no way in any more.
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::delete(credentials::table.filter(credentials::account_id.eq(account))).execute(work.conn)?;
+    Ok(())
+}

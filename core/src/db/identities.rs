@@ -113,6 +113,31 @@ pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identi
     Ok(rows.into_iter().map(Identity::from).collect())
 }
 
+/// The proven identities of an account, each with when it was last proven.
+pub fn list_with_proof(work: &mut Work<'_>, account: AccountId) -> Result<Vec<(Identity, Timestamp)>> {
+    let last = proofs::table
+        .filter(proofs::account_id.eq(account))
+        .filter(proofs::identity_id.eq(identities::id))
+        .select(diesel::dsl::max(proofs::proven_at))
+        .single_value();
+    let rows = identities::table
+        .filter(identities::account_id.eq(account))
+        .order(identities::id)
+        .select((COLUMNS, last))
+        .load::<(Row, Option<Timestamp>)>(work.conn)?;
+    Ok(rows.into_iter().filter_map(|(row, proven_at)| Some((Identity::from(row), proven_at?))).collect())
+}
+
+/// An identity, where it is this account's.
+pub fn find_of(work: &mut Work<'_>, account: AccountId, id: IdentityId) -> Result<Option<Identity>> {
+    let found = identities::table
+        .filter(identities::id.eq(id).and(identities::account_id.eq(account)))
+        .select(COLUMNS)
+        .get_result::<Row>(work.conn)
+        .optional()?;
+    Ok(found.map(Identity::from))
+}
+
 /// A new identity of an account; gives it as it was stored.
 pub fn insert(
     work: &mut Work<'_>,
@@ -181,6 +206,15 @@ pub fn move_to(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> 
     work.must_hold(Lock::Account(account))?;
     diesel::update(identities::table.filter(identities::id.eq(identity.id)))
         .set((identities::account_id.eq(account), identities::is_primary.eq(false)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// [`move_to`] with what was proven of it: both accounts are the same person's.
+pub fn move_with_proofs(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> Result<()> {
+    move_to(work, identity, account)?;
+    diesel::update(proofs::table.filter(proofs::identity_id.eq(identity.id)))
+        .set(proofs::account_id.eq(account))
         .execute(work.conn)?;
     Ok(())
 }

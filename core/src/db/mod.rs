@@ -32,6 +32,7 @@ pub mod messages;
 pub mod outbox;
 pub mod proofs;
 pub mod read_marks;
+pub mod reading_grants;
 pub mod sessions;
 pub mod settings;
 pub mod signing_keys;

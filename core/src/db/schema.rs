@@ -91,6 +91,7 @@ diesel::table! {
         account_id -> Uid,
         method -> Text,
         challenge_id -> Nullable<Uid>,
+        flow_id -> Nullable<Uid>,
         proven_at -> Moment,
     }
 }
@@ -169,11 +170,7 @@ diesel::table! {
         epoch -> Nullable<BigInt>,
         redirect_uri -> Nullable<Text>,
         app_challenge -> Nullable<Text>,
-        state_hash -> Nullable<Binary>,
-        nonce -> Nullable<Text>,
         sealed -> Nullable<Binary>,
-        code_hash -> Nullable<Binary>,
-        continuation_hash -> Nullable<Binary>,
         code_expires_at -> Nullable<Moment>,
         expires_at -> Moment,
         created_at -> Moment,

@@ -106,7 +106,7 @@ pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityI
             sessions::id.eq(session.id),
             sessions::account_id.eq(session.account_id),
             sessions::epoch.eq(session.epoch),
-            sessions::method.eq(session.method),
+            sessions::method.eq(&session.method),
             sessions::identity_id.eq(identity),
             sessions::device_id.eq(session.device_id),
             sessions::counter.eq(session.counter),
@@ -145,6 +145,21 @@ pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Re
     let old = diesel::alias!(sessions as old);
     let ids = old.filter(old.field(sessions::id).lt(first)).select(old.field(sessions::id)).limit(at_most);
     Ok(diesel::delete(sessions::table.filter(sessions::id.eq_any(ids))).execute(work.conn)?)
+}
+
+/// Ends every live session that an identity has opened; gives how many there were.
+pub fn end_of_identity(
+    work: &mut Work<'_>,
+    account: AccountId,
+    identity: IdentityId,
+    reason: EndReason,
+) -> Result<usize> {
+    work.must_hold(Lock::Account(account))?;
+    let now = work.now();
+    let live = sessions::account_id.eq(account).and(sessions::ended_at.is_null());
+    Ok(diesel::update(sessions::table.filter(live.and(sessions::identity_id.eq(identity).assume_not_null())))
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
+        .execute(work.conn)?)
 }
 
 /// Ends every live session of an account; gives how many there were.

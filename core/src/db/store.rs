@@ -12,6 +12,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
+use crate::provider::Providers;
 use crate::settings::Settings;
 
 pub struct StoreOptions {
@@ -21,6 +22,7 @@ pub struct StoreOptions {
     pub clock: Clock,
     pub chance: Chance,
     pub keyring: Keyring,
+    pub providers: Providers,
 }
 
 /// What the commit of a unit promises to whoever is answered after it.
@@ -38,6 +40,7 @@ pub(crate) struct Shared {
     pub clock: Clock,
     pub chance: Chance,
     pub keyring: Keyring,
+    pub providers: Providers,
     pub bell: Bell,
     /// The settings as last read: a guess that the fast path of a refresh has the database confirm.
     pub settings: RwLock<Option<Arc<Settings>>>,
@@ -73,6 +76,7 @@ impl Store {
             clock: options.clock,
             chance: options.chance,
             keyring: options.keyring,
+            providers: options.providers,
             bell: Bell::default(),
             settings: RwLock::default(),
         });

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::AccountId;
 use crate::keyring::Keyring;
+use crate::provider::Providers;
 
 /// Where a request came from, for the audit trail and the limits.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,12 @@ impl<'c> Work<'c> {
     #[must_use]
     pub fn keyring(&self) -> &'c Keyring {
         &self.shared.keyring
+    }
+
+    /// The providers that are configured here.
+    #[must_use]
+    pub fn providers(&self) -> &'c Providers {
+        &self.shared.providers
     }
 
     #[must_use]

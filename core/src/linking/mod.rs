@@ -1,5 +1,13 @@
 //! Who gets what: the rules on accounts, identities and proofs as plain functions from facts to outcomes
-//! (rules 1 to 3 and 8 to 10). They know no database, so that they can be tried in every order of events.
+//! (rules 1 to 15). They know no database, so that they can be tried in every order of events.
+//!
+//! Here are mailed secrets and pushes; [`social`] has whoever arrives by a provider, links, unlinks and merges.
+
+mod social;
+
+pub use social::{
+    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, redeem_with_subject, unlink,
+};
 
 use crate::account::AccountState;
 use crate::challenge::ChallengePurpose;
@@ -34,12 +42,15 @@ impl Holder {
 pub enum Ask {
     SignUp,
     PasswordReset,
+    /// To prove the address that a provider did not give.
+    SocialEmail,
 }
 
 /// What of the settings bears on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct House {
-    pub password_on: bool,
+    /// The road is on: password sign-in for what sets a password, the provider for what finishes its flow.
+    pub road_on: bool,
     pub sign_up: SignUpPolicy,
     /// The address's domain may make or claim an account.
     pub admits: bool,
@@ -58,7 +69,22 @@ pub enum Answer {
     Reset,
     /// "You already have an account", without a secret.
     Notice,
+    /// A code that proves the address to the flow that waits for it (rule 4).
+    SocialEmail,
+    /// "Somebody tried to sign in with …: sign in first, then link", without a code.
+    LinkNotice,
     Nothing,
+}
+
+impl Answer {
+    /// Whether somebody who reads the mail can do something with it.
+    #[must_use]
+    pub const fn carries_a_secret(self) -> bool {
+        match self {
+            Self::SignUp | Self::SignUpInstead | Self::Claim | Self::Reset | Self::SocialEmail => true,
+            Self::Notice | Self::LinkNotice | Self::Nothing => false,
+        }
+    }
 }
 
 /// Rule 3: what an asker's request mails to the address.
@@ -66,16 +92,19 @@ pub enum Answer {
 pub fn answer_to(ask: Ask, holder: Holder, house: House) -> Answer {
     let open = house.sign_up == SignUpPolicy::Open;
     match (ask, holder) {
-        _ if !house.password_on => Answer::Nothing,
+        _ if !house.road_on => Answer::Nothing,
         (_, Holder::Closed) => Answer::Nothing,
         (Ask::SignUp, Holder::Claimed) => Answer::Notice,
         (Ask::PasswordReset, Holder::Claimed) => Answer::Reset,
+        (Ask::SocialEmail, Holder::Claimed) => Answer::LinkNotice,
         _ if !house.admits => Answer::Nothing,
         (Ask::SignUp, Holder::Unclaimed { .. }) => Answer::SignUp,
         (Ask::PasswordReset, Holder::Unclaimed { .. }) => Answer::Claim,
+        (Ask::SocialEmail, Holder::Unclaimed { .. }) => Answer::SocialEmail,
         (_, Holder::Nobody) if !open => Answer::Nothing,
         (Ask::SignUp, Holder::Nobody) => Answer::SignUp,
         (Ask::PasswordReset, Holder::Nobody) => Answer::SignUpInstead,
+        (Ask::SocialEmail, Holder::Nobody) => Answer::SocialEmail,
     }
 }
 
@@ -99,7 +128,7 @@ pub enum Outcome {
 #[must_use]
 pub fn spend(holder: Holder, house: House) -> Outcome {
     match holder {
-        _ if !house.password_on => Outcome::Refuse,
+        _ if !house.road_on => Outcome::Refuse,
         Holder::Closed => Outcome::Refuse,
         Holder::Claimed => Outcome::Recover,
         _ if !house.admits => Outcome::Refuse,
@@ -115,6 +144,8 @@ pub fn spend(holder: Holder, house: House) -> Outcome {
 pub enum Desk {
     SignUp,
     PasswordReset,
+    /// A flow that waits for an address, with its continuation.
+    SocialEmail,
 }
 
 impl Desk {
@@ -124,6 +155,7 @@ impl Desk {
     pub const fn takes(self) -> &'static [ChallengePurpose] {
         match self {
             Self::SignUp => &[ChallengePurpose::SignUp],
+            Self::SocialEmail => &[ChallengePurpose::SocialEmail],
             Self::PasswordReset => {
                 &[ChallengePurpose::PasswordReset, ChallengePurpose::SignUp, ChallengePurpose::AdminInvitation]
             }
@@ -150,8 +182,10 @@ pub fn redeem<A: PartialEq>(made: Made<A>, held_by: Option<(A, i64)>, holder: Ho
     };
     match spend(holder, house) {
         _ if !for_this_one => Outcome::Refuse,
-        // what sign-up mails never sets the password of an account that has an owner: it would sign in as well
-        Outcome::Recover if made.purpose == ChallengePurpose::SignUp => Outcome::Refuse,
+        // these sign in as well, and never to an account that has an owner
+        Outcome::Recover if matches!(made.purpose, ChallengePurpose::SignUp | ChallengePurpose::SocialEmail) => {
+            Outcome::Refuse
+        }
         outcome => outcome,
     }
 }
@@ -194,5 +228,4 @@ pub enum Shown {
 }
 
 #[cfg(test)]
-#[path = "linking_tests.rs"]
 mod tests;

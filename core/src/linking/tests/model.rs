@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::{self as linking, Answer, Ask, Desk, Holder, House, Made, Outcome, Sender, Shown};
+use super::super::{
+    self as linking, Answer, Arriving, Ask, Desk, Holder, House, Linking, Made, Outcome, Sender, Shown,
+};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::id::{AccountId, DeviceId, SessionId};
 use crate::limits;
+use crate::provider::ProviderName;
 use crate::session::{self, Facts, Session, Turn};
-use crate::settings::{Authentication, Method, Settings, SignUpPolicy, UnknownRequesters};
+use crate::settings::{Authentication, Method, ProviderSettings, Settings, SignUpPolicy, UnknownRequesters};
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -32,13 +35,18 @@ pub enum Key {
     Ada,
     AdaAtWork,
     Mallory,
-    /// A Twitter account; these roads have no proof for it.
-    Tweets,
+    AdaTweets,
+    MalloryTweets,
+    AdaGoogle,
+    MalloryGoogle,
 }
 
 static ADDRESSES: LazyLock<[EmailAddress; 3]> = LazyLock::new(|| {
     ["ada@example.org", "ada@work.example", "mallory@example.com"].map(|text| EmailAddress::parse(text).unwrap())
 });
+
+static PROVIDERS: LazyLock<[ProviderName; 2]> =
+    LazyLock::new(|| ["twitter", "google"].map(|name| name.parse().unwrap()));
 
 impl Key {
     /// Who reads its mail.
@@ -46,16 +54,35 @@ impl Key {
         match self {
             Self::Ada | Self::AdaAtWork => Some(Person::Ada),
             Self::Mallory => Some(Person::Mallory),
-            Self::Tweets => None,
+            Self::AdaTweets | Self::MalloryTweets | Self::AdaGoogle | Self::MalloryGoogle => None,
         }
     }
 
-    fn address(self) -> &'static EmailAddress {
+    /// Who can prove that it is theirs.
+    pub const fn owner(self) -> Person {
+        match self {
+            Self::Ada | Self::AdaAtWork | Self::AdaTweets | Self::AdaGoogle => Person::Ada,
+            Self::Mallory | Self::MalloryTweets | Self::MalloryGoogle => Person::Mallory,
+        }
+    }
+
+    /// The provider it is signed in with.
+    pub fn provider(self) -> Option<&'static ProviderName> {
+        match self {
+            Self::AdaTweets | Self::MalloryTweets => Some(&PROVIDERS[0]),
+            Self::AdaGoogle | Self::MalloryGoogle => Some(&PROVIDERS[1]),
+            Self::Ada | Self::AdaAtWork | Self::Mallory => None,
+        }
+    }
+
+    pub fn address(self) -> &'static EmailAddress {
         match self {
             Self::Ada => &ADDRESSES[0],
             Self::AdaAtWork => &ADDRESSES[1],
             Self::Mallory => &ADDRESSES[2],
-            Self::Tweets => panic!("no mail goes to Twitter"),
+            Self::AdaTweets | Self::MalloryTweets | Self::AdaGoogle | Self::MalloryGoogle => {
+                panic!("no mail goes to a provider's account")
+            }
         }
     }
 }
@@ -68,6 +95,9 @@ pub enum Switch {
     /// Ada's domain is blocked.
     BlockAda,
     HoldUnknown,
+    SocialOff,
+    /// Google's word for an address does not count any more.
+    GoogleProvesNothing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -79,6 +109,8 @@ pub struct Account {
     /// Who chose the password.
     pub password: Option<Person>,
     pub proven: Vec<Key>,
+    /// What was proven at any time: what it opened stays open.
+    pub ever: Vec<Key>,
 }
 
 impl Account {
@@ -88,10 +120,12 @@ impl Account {
     }
 }
 
-/// A conversation; there is one for each requester.
+/// A conversation; there is one for each who began one, and the desk knows it by them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Case {
-    pub requester: Key,
+    pub thread: Key,
+    /// Nobody once their identity was unlinked: it may be another's then.
+    pub requester: Option<Key>,
     pub account: usize,
     /// Whose messages the requester may see.
     pub shown: Vec<Key>,
@@ -110,7 +144,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    fn void(&mut self) {
+    pub fn void(&mut self) {
         if self.state == ChallengeState::Live {
             self.state = ChallengeState::Void;
         }
@@ -123,10 +157,30 @@ pub struct Login {
     pub account: usize,
     pub epoch: i64,
     pub method: Method,
+    /// The identity it was opened with.
+    pub with: Option<Key>,
     pub counter: i64,
     pub age: Duration,
     pub unrotated: Duration,
     pub ended: bool,
+}
+
+/// What a provider says of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Nothing,
+    /// It counts, by rule 7: the provider is that domain's.
+    Proven(Key),
+    /// Whatever its user has typed there.
+    Hint(Key),
+}
+
+/// A flow that waits for an address; whoever has the subject has its continuation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Waiting {
+    pub subject: Key,
+    pub age: Duration,
+    pub asked: Vec<Secret>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +192,14 @@ pub enum Happened {
     Spent(usize, Outcome, usize),
     SignedIn,
     Turned(usize, Turn),
+    /// Somebody arrived with a subject, and to which account that led.
+    Arrived(Arriving, Option<usize>),
+    /// The address of a flow was proven, and the account that both are now.
+    Proved(Outcome, usize),
+    Linked(Linking, usize),
+    Unlinked(usize),
+    /// The survivor and the source.
+    Merged(usize, usize),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -148,6 +210,7 @@ pub struct World {
     pub cases: Vec<Case>,
     pub secrets: Vec<Secret>,
     pub sessions: Vec<Login>,
+    pub waiting: Vec<Waiting>,
 }
 
 impl World {
@@ -166,6 +229,7 @@ impl World {
         let account = &mut self.accounts[account];
         (account.state, account.enabled_as) = match account.state {
             AccountState::Disabled => (account.enabled_as, account.enabled_as),
+            AccountState::Merged => return,
             other => (AccountState::Disabled, other),
         };
     }
@@ -173,6 +237,11 @@ impl World {
     pub fn wait(&mut self, time: Duration) {
         self.secrets.iter_mut().for_each(|secret| secret.age += time);
         self.sessions.iter_mut().for_each(|s| (s.age, s.unrotated) = (s.age + time, s.unrotated + time));
+        for flow in &mut self.waiting {
+            flow.age += time;
+            flow.asked.iter_mut().for_each(|secret| secret.age += time);
+        }
+        self.waiting.retain(|flow| flow.age < limits::CONTINUATION_LIFE);
     }
 
     pub fn settings(&self) -> Settings {
@@ -187,13 +256,18 @@ impl World {
         if self.has_thrown(Switch::HoldUnknown) {
             authentication.unknown_requesters = UnknownRequesters::Hold;
         }
+        authentication.social_sign_on = !self.has_thrown(Switch::SocialOff);
+        if self.has_thrown(Switch::GoogleProvesNothing) {
+            let google = ProviderSettings { email_counts: false, ..ProviderSettings::unset(&PROVIDERS[1]) };
+            authentication.providers.insert(PROVIDERS[1].clone(), google);
+        }
         Settings { version: 1, authentication }
     }
 
     fn house(&self, address: Key) -> House {
         let settings = self.settings();
         House {
-            password_on: settings.authentication.password_sign_in,
+            road_on: settings.authentication.password_sign_in,
             sign_up: settings.authentication.sign_up,
             admits: settings.admits(address.address()),
         }
@@ -219,7 +293,8 @@ impl World {
     }
 
     fn new_account(&mut self, state: AccountState) -> usize {
-        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven: Vec::new() });
+        let (proven, ever) = (Vec::new(), Vec::new());
+        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven, ever });
         self.accounts.len() - 1
     }
 
@@ -228,16 +303,16 @@ impl World {
         // a From: that failed DMARC names one identity and adds no other
         let keys = if spoofed { &keys[..1] } else { keys };
         let (writer, account) = (keys[0], self.meet(keys));
-        let at = |world: &Self, requester| world.cases.iter().position(|case| case.requester == requester);
+        let at = |world: &Self, thread| world.cases.iter().position(|case| case.thread == thread);
         let at = at(self, case).or_else(|| at(self, writer)).unwrap_or_else(|| {
-            self.cases.push(Case { requester: writer, account, shown: Vec::new() });
+            self.cases.push(Case { thread: writer, requester: Some(writer), account, shown: Vec::new() });
             self.cases.len() - 1
         });
         let hold_unknown = self.settings().authentication.unknown_requesters == UnknownRequesters::Hold;
         let nothing_shown = self.cases.iter().all(|case| case.account != account || case.shown.is_empty());
         let owner = self.cases[at].account;
         let (_, shown) = linking::reception(Sender {
-            is_requester: self.cases[at].requester == writer,
+            is_requester: self.cases[at].requester == Some(writer),
             is_owner: owner == account && self.accounts[owner].state == AccountState::Claimed,
             spoofed,
             unknown_and_held: hold_unknown && self.accounts[account].state != AccountState::Claimed && nothing_shown,
@@ -268,14 +343,14 @@ impl World {
         account
     }
 
-    /// `mailed_secret::ask`, and the mail's delivery.
+    /// `mailed_secret::ask`, and the mail's delivery, for what sets a password.
     pub fn ask(&mut self, what: Ask, address: Key, arrived: bool) -> Happened {
         let answer = linking::answer_to(what, self.holder(address), self.house(address));
         if matches!(answer, Answer::Notice | Answer::Nothing) {
             return Happened::Answered(answer);
         }
         let purpose = match (what, answer) {
-            (Ask::SignUp, _) | (_, Answer::SignUpInstead) => ChallengePurpose::SignUp,
+            (Ask::SignUp | Ask::SocialEmail, _) | (_, Answer::SignUpInstead) => ChallengePurpose::SignUp,
             _ => ChallengePurpose::PasswordReset,
         };
         let older = |old: &&mut Secret| arrived && (old.address, old.purpose) == (address, purpose);
@@ -295,15 +370,17 @@ impl World {
             return Happened::Nothing;
         };
         let outcome = self.outcome(&secret);
-        let Some(account) = self.own(outcome, secret.address) else { return Happened::Nothing };
+        let account = match outcome {
+            Outcome::Create | Outcome::Claim | Outcome::ClaimPart => self.take(&[secret.address], None),
+            Outcome::Recover => self.account_of(secret.address).unwrap(),
+            Outcome::Refuse => return Happened::Nothing,
+        };
         self.secrets[n].state = ChallengeState::Spent;
         self.secrets[n].times_spent += 1;
         self.accounts[account].password = Some(reader);
-        self.accounts[account].proven.push(secret.address);
-        self.accounts[account].proven.dedup();
-        self.purge(account, secret.address);
+        self.purge(account, Some(secret.address));
         if desk == Desk::SignUp {
-            self.open(account, Method::SignUp, reader);
+            self.open(account, Method::SignUp, None, reader);
         }
         Happened::Spent(n, outcome, account)
     }
@@ -314,38 +391,53 @@ impl World {
         linking::redeem(made, held_by, self.holder(secret.address), self.house(secret.address))
     }
 
-    /// `mailed_secret::own` and `split`.
-    fn own(&mut self, outcome: Outcome, address: Key) -> Option<usize> {
-        let held_by = self.account_of(address);
-        match (outcome, held_by) {
-            (Outcome::Create, _) => {
-                let account = self.new_account(AccountState::Claimed);
-                self.identities.push((address, account));
-                Some(account)
+    /// `ownership::take`.
+    pub fn take(&mut self, proven: &[Key], into: Option<usize>) -> usize {
+        let place = |key: &Key| {
+            let account = self.account_of(*key)?;
+            assert_eq!(self.accounts[account].state, AccountState::Unclaimed, "{key:?} has an owner");
+            Some((account, self.identities_of(account).iter().all(|other| proven.contains(other))))
+        };
+        let places: Vec<_> = proven.iter().map(place).collect();
+        let account =
+            into.or_else(|| linking::home(&places)).unwrap_or_else(|| self.new_account(AccountState::Claimed));
+        self.accounts[account].state = AccountState::Claimed;
+        for key in proven {
+            self.bring(*key, account);
+            let Account { proven, ever, .. } = &mut self.accounts[account];
+            for keys in [proven, ever] {
+                keys.push(*key);
+                keys.sort_unstable();
+                keys.dedup();
             }
-            (Outcome::Claim, Some(account)) => {
-                self.accounts[account].state = AccountState::Claimed;
-                Some(account)
-            }
-            (Outcome::ClaimPart, Some(rest)) => {
-                let part = self.new_account(AccountState::Claimed);
-                let moved = self.identities.iter_mut().filter(|(key, _)| *key == address);
-                moved.for_each(|(_, account)| *account = part);
-                let theirs = self.cases.iter_mut().filter(|case| (case.requester, case.account) == (address, rest));
-                theirs.for_each(|case| case.account = part);
-                Some(part)
-            }
-            (Outcome::Recover, account) => account,
-            _ => None,
+        }
+        account
+    }
+
+    /// `ownership::bring`.
+    fn bring(&mut self, key: Key, to: usize) {
+        let Some(from) = self.account_of(key) else { return self.identities.push((key, to)) };
+        self.identities.iter_mut().filter(|(held, _)| *held == key).for_each(|(_, account)| *account = to);
+        let theirs = self.cases.iter_mut().filter(|case| (case.requester, case.account) == (Some(key), from));
+        theirs.for_each(|case| case.account = to);
+        if from != to && self.identities_of(from).is_empty() {
+            self.move_all(from, to);
         }
     }
 
+    /// `merge::move_all`.
+    pub fn move_all(&mut self, from: usize, to: usize) {
+        self.cases.iter_mut().filter(|case| case.account == from).for_each(|case| case.account = to);
+        self.accounts[from].state = AccountState::Merged;
+    }
+
     /// `session::purge`.
-    fn purge(&mut self, account: usize, address: Key) {
+    pub fn purge(&mut self, account: usize, address: Option<Key>) {
         self.accounts[account].epoch += 1;
         self.sessions.iter_mut().filter(|s| s.account == account).for_each(|session| session.ended = true);
-        let theirs = |s: &&mut Secret| s.bound.is_some_and(|(bound, _)| bound == account) || s.address == address;
-        self.secrets.iter_mut().filter(theirs).for_each(Secret::void);
+        let theirs = |s: &&mut Secret| s.bound.is_some_and(|(bound, _)| bound == account) || Some(s.address) == address;
+        let asked = self.waiting.iter_mut().flat_map(|flow| &mut flow.asked);
+        self.secrets.iter_mut().chain(asked).filter(theirs).for_each(Secret::void);
     }
 
     /// `session::finish_sign_in`.
@@ -354,17 +446,17 @@ impl World {
         if self.accounts[account].password != Some(who) {
             return Happened::Nothing;
         }
-        self.open(account, Method::Password, who)
+        self.open(account, Method::Password, None, who)
     }
 
     /// `session::open`.
-    fn open(&mut self, account: usize, method: Method, by: Person) -> Happened {
+    pub fn open(&mut self, account: usize, method: Method, with: Option<Key>, by: Person) -> Happened {
         let Account { state, epoch, .. } = self.accounts[account];
-        if self.settings().may_use(method, state).is_err() {
+        if self.settings().may_use(&method, state).is_err() {
             return Happened::Nothing;
         }
         let (age, unrotated) = (Duration::ZERO, Duration::ZERO);
-        self.sessions.push(Login { by, account, epoch, method, counter: 0, age, unrotated, ended: false });
+        self.sessions.push(Login { by, account, epoch, method, with, counter: 0, age, unrotated, ended: false });
         Happened::SignedIn
     }
 
@@ -376,7 +468,7 @@ impl World {
             id: SessionId(Uuid::nil()),
             account_id: AccountId(Uuid::nil()),
             epoch: login.epoch,
-            method: login.method,
+            method: login.method.clone(),
             device_id: DeviceId(Uuid::nil()),
             counter: login.counter,
             created_at: NOW - login.age,

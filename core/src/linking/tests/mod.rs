@@ -3,16 +3,15 @@
 
 use super::*;
 
-#[path = "linking_invariants.rs"]
 mod invariants;
-#[path = "linking_model.rs"]
 mod model;
-#[path = "linking_stories.rs"]
+mod social;
+mod social_model;
 mod stories;
 
 use Holder::{Claimed, Closed, Nobody, Unclaimed};
 
-const ASKS: [Ask; 2] = [Ask::SignUp, Ask::PasswordReset];
+const ASKS: [Ask; 3] = [Ask::SignUp, Ask::PasswordReset, Ask::SocialEmail];
 const ALONE: Holder = Unclaimed { alone: true };
 const OF_SEVERAL: Holder = Unclaimed { alone: false };
 const HOLDERS: [Holder; 5] = [Nobody, ALONE, OF_SEVERAL, Claimed, Closed];
@@ -20,9 +19,9 @@ const EITHER: [bool; 2] = [true, false];
 
 fn houses() -> Vec<House> {
     let mut houses = Vec::new();
-    for password_on in EITHER {
+    for road_on in EITHER {
         for sign_up in SignUpPolicy::ALL {
-            houses.extend(EITHER.map(|admits| House { password_on, sign_up: *sign_up, admits }));
+            houses.extend(EITHER.map(|admits| House { road_on, sign_up: *sign_up, admits }));
         }
     }
     houses
@@ -41,7 +40,7 @@ enum When {
 
 impl When {
     fn holds(self, house: House) -> bool {
-        let (on, open) = (house.password_on, house.sign_up == SignUpPolicy::Open);
+        let (on, open) = (house.road_on, house.sign_up == SignUpPolicy::Open);
         match self {
             Self::PasswordOff => !on,
             Self::PasswordOn => on,
@@ -61,6 +60,13 @@ const ASK_ROWS: &[AskRow] = &[
     ("EN-04, rule 3: claimed: a notice without a secret", &[Ask::SignUp], &[Claimed], When::PasswordOn, Answer::Notice),
     ("rule 8: recovery", &[Ask::PasswordReset], &[Claimed], When::PasswordOn, Answer::Reset),
     (
+        "PH-17, rule 8: the address of an owner gets no code: sign in and link",
+        &[Ask::SocialEmail],
+        &[Claimed],
+        When::PasswordOn,
+        Answer::LinkNotice,
+    ),
+    (
         "PH-11, rule 3: unclaimed: a secret to the stored address; support knows the person, so `known_only` lets them",
         &[Ask::SignUp],
         &[ALONE, OF_SEVERAL],
@@ -68,6 +74,14 @@ const ASK_ROWS: &[AskRow] = &[
         Answer::SignUp,
     ),
     ("rule 3: the same by forgot password", &[Ask::PasswordReset], &[ALONE, OF_SEVERAL], When::Admitted, Answer::Claim),
+    (
+        "rule 8: the address that a provider did not give, of whom support knows",
+        &[Ask::SocialEmail],
+        &[ALONE, OF_SEVERAL],
+        When::Admitted,
+        Answer::SocialEmail,
+    ),
+    ("rule 8: of nobody", &[Ask::SocialEmail], &[Nobody], When::AdmittedAndOpen, Answer::SocialEmail),
     ("a blocked domain claims nothing", &ASKS, &[ALONE, OF_SEVERAL], When::NotAdmitted, Answer::Nothing),
     ("rule 3: nobody's, open", &[Ask::SignUp], &[Nobody], When::AdmittedAndOpen, Answer::SignUp),
     (
@@ -183,31 +197,29 @@ fn a_state_is_held_as_what_a_stranger_may_do_with_it() {
     }
 }
 
-const fn carries_a_secret(answer: Answer) -> bool {
-    match answer {
-        Answer::SignUp | Answer::SignUpInstead | Answer::Claim | Answer::Reset => true,
-        Answer::Notice | Answer::Nothing => false,
-    }
-}
-
 #[test]
 fn a_secret_that_is_mailed_can_be_spent_unless_something_changes() {
     for (holder, house) in pairs() {
         for ask in ASKS {
             let (answer, outcome) = (answer_to(ask, holder, house), spend(holder, house));
             let context = format!("{ask:?} {holder:?} {house:?}: {answer:?}, {outcome:?}");
-            assert!(!carries_a_secret(answer) || outcome != Outcome::Refuse, "{context}");
+            assert!(!answer.carries_a_secret() || outcome != Outcome::Refuse, "{context}");
             assert_eq!(answer == Answer::Reset, ask == Ask::PasswordReset && outcome == Outcome::Recover, "{context}");
-            assert!(ask == Ask::SignUp || carries_a_secret(answer) == (outcome != Outcome::Refuse), "{context}");
+            assert!(
+                ask != Ask::PasswordReset || answer.carries_a_secret() == (outcome != Outcome::Refuse),
+                "{context}"
+            );
         }
     }
 }
 
 #[test]
-fn ph_01_sign_up_gets_nothing_from_an_account_that_has_an_owner() {
+fn ph_01_ph_17_whoever_signs_up_or_arrives_gets_nothing_from_an_account_that_has_an_owner() {
     for house in houses() {
         for holder in [Claimed, Closed] {
-            assert!(!carries_a_secret(answer_to(Ask::SignUp, holder, house)), "{holder:?} {house:?}");
+            for ask in [Ask::SignUp, Ask::SocialEmail] {
+                assert!(!answer_to(ask, holder, house).carries_a_secret(), "{ask:?} {holder:?} {house:?}");
+            }
         }
     }
 }
@@ -233,7 +245,8 @@ fn a_secret_is_good_only_for_whom_it_was_made() {
         let met_since = redeem(None, ADA);
         let unclaimed = matches!(holder, Unclaimed { .. });
         assert_eq!(met_since, if unclaimed { spend(holder, house) } else { Outcome::Refuse }, "{purpose:?} {holder:?}");
-        let signs_in_to_anothers = purpose == ChallengePurpose::SignUp && spend(holder, house) == Outcome::Recover;
+        let signs_in = matches!(purpose, ChallengePurpose::SignUp | ChallengePurpose::SocialEmail);
+        let signs_in_to_anothers = signs_in && spend(holder, house) == Outcome::Recover;
         let as_it_was = if signs_in_to_anothers { Outcome::Refuse } else { spend(holder, house) };
         assert_eq!(redeem(ADA, ADA), as_it_was, "{purpose:?} {holder:?} {house:?}");
     }
@@ -244,7 +257,7 @@ fn a_secret_is_good_only_for_whom_it_was_made() {
 fn ad_01_a_stricter_house_does_the_same_or_nothing() {
     let no_looser = |a: House, b: House| {
         let open = |house: House| house.sign_up == SignUpPolicy::Open;
-        a.password_on <= b.password_on && open(a) <= open(b) && a.admits <= b.admits
+        a.road_on <= b.road_on && open(a) <= open(b) && a.admits <= b.admits
     };
     for (holder, loose) in pairs() {
         for strict in houses().into_iter().filter(|strict| no_looser(*strict, loose)) {

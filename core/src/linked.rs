@@ -1,0 +1,113 @@
+//! The identities of a signed-in owner: to list, to link and to unlink them (rule 12).
+
+use serde_json::json;
+
+use crate::access_token::AccessClaims;
+use crate::audit::{self, Actor};
+use crate::clock::Timestamp;
+use crate::db::{self, Work};
+use crate::error::{Error, Result};
+use crate::id::{FlowId, IdentityId};
+use crate::identity::{Identity, IdentityKind, Proof, ProofMethod};
+use crate::linking::{self, Linking, Removal};
+use crate::mail::{MailContent, Named};
+use crate::outbox;
+use crate::ownership::{self, Proven};
+use crate::provider::{Arrival, ProviderName};
+use crate::session::{self, EndReason, SignedIn};
+use crate::social_flow::{self, FlowState};
+use crate::ways_in::{self, Usable};
+
+/// An identity as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedIdentity {
+    pub identity: Identity,
+    /// The provider it signs in with, where one is configured here.
+    pub provider: Option<ProviderName>,
+    pub proven_at: Timestamp,
+    /// It can be signed in with now (rule 14).
+    pub usable: bool,
+    /// Without it nothing that may be used now would be left.
+    pub last_way_in: bool,
+}
+
+/// The owner's identities, but for addresses.
+pub fn list(work: &mut Work<'_>, who: &SignedIn) -> Result<Vec<LinkedIdentity>> {
+    let usable = ways_in::usable(work, who.account.id)?;
+    let proven = db::identities::list_with_proof(work, who.account.id)?;
+    let others = proven.into_iter().filter(|(identity, _)| identity.key.kind != IdentityKind::Email);
+    Ok(others.map(|(identity, proven_at)| describe(work, identity, proven_at, &usable)).collect())
+}
+
+fn describe(work: &Work<'_>, identity: Identity, proven_at: Timestamp, usable: &Usable) -> LinkedIdentity {
+    let provider = work.providers().of(&identity.key).map(|provider| provider.name.clone());
+    LinkedIdentity {
+        provider,
+        proven_at,
+        usable: usable.identities.contains(&identity.id),
+        last_way_in: linking::unlink(usable.without(identity.id)) == Removal::LastWayIn,
+        identity,
+    }
+}
+
+/// Links whoever has arrived to the account of the session that began the flow and now finishes it.
+pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &Arrival) -> Result<LinkedIdentity> {
+    ownership::hold(work, &[&arrival.key])?;
+    let who = session::authenticate_to_write(work, claims)?;
+    let account = who.account.id;
+    let flow = social_flow::find_for(work, flow, Some(&who))?;
+    social_flow::is_open(work, &flow.provider)?;
+    if !db::social_flows::end(work, flow.id, FlowState::Presented, FlowState::Spent, None)? {
+        return Err(Error::FlowGone);
+    }
+    let held = ownership::look_up(work, &arrival.key)?;
+    let same = held.account.as_ref().is_some_and(|holder| holder.id == account);
+    match linking::link(held.holder, same) {
+        Linking::Attach => {
+            let proof = Proof { method: ProofMethod::Provider, challenge: None, flow: Some(flow.id) };
+            let proven =
+                Proven { key: &arrival.key, label: arrival.label.as_deref(), name: arrival.name.as_deref(), proof };
+            let taken = ownership::take(work, &[proven], Some(account))?;
+            let detail =
+                json!({ "kind": arrival.key.kind, "provider": flow.provider, "identity_id": taken.identities.first() });
+            audit::record(work, "identity.linked", Actor::Account(account), Some(account), &detail)?;
+            outbox::post_event(work, "identity.linked", account, &detail)?;
+            let named = Named::of(work.providers(), &arrival.key, arrival.label.as_deref());
+            ways_in::tell_proven_addresses(work, account, &MailContent::IdentityLinked { named, at: work.now() })?;
+        }
+        Linking::Already => {}
+        Linking::Taken => return Err(Error::IdentityTaken.and_keep()),
+    }
+    let usable = ways_in::usable(work, account)?;
+    let mine = db::identities::list_with_proof(work, account)?;
+    let (identity, proven_at) = mine
+        .into_iter()
+        .find(|(identity, _)| identity.key == arrival.key)
+        .ok_or_else(|| Error::Broken("what was linked is not there".to_owned()))?;
+    Ok(describe(work, identity, proven_at, &usable))
+}
+
+/// Unlinks an identity, and ends the sessions it has opened. It is nobody's then; history that was opened stays.
+pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Result<()> {
+    let before = db::identities::find_of(work, claims.sub, id)?;
+    if let Some(identity) = &before {
+        ownership::hold(work, &[&identity.key])?;
+    }
+    let who = session::authenticate_to_write(work, claims)?;
+    who.require_fresh(work.now())?;
+    let account = who.account.id;
+    let mine = db::identities::find_of(work, account, id)?;
+    let Some(identity) = mine.filter(|identity| identity.key.kind != IdentityKind::Email) else {
+        return Err(Error::NotFound("identity"));
+    };
+    if linking::unlink(ways_in::usable(work, account)?.without(id)) == Removal::LastWayIn {
+        return Err(Error::LastWayIn);
+    }
+    let ended = db::sessions::end_of_identity(work, account, id, EndReason::Unlinked)?;
+    db::identities::delete(work, &identity)?;
+    let detail = json!({ "kind": identity.key.kind, "sessions_ended": ended });
+    audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
+    outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
+    let named = Named::of(work.providers(), &identity.key, identity.label.as_deref());
+    ways_in::tell_proven_addresses(work, account, &MailContent::IdentityUnlinked { named, at: work.now() })
+}
