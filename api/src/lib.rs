@@ -12,6 +12,8 @@ mod mailer;
 pub mod openapi;
 mod operations;
 pub mod problem;
+pub mod providers;
+pub mod redirect_uris;
 mod schemas;
 mod secret_file;
 pub mod server;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::connections::Patience;
+use crate::providers::Registry;
 
 /// How long a caller who has a place among those who wait for a hash waits.
 const HASHING: Duration = Duration::from_secs(12);
@@ -26,6 +27,8 @@ pub struct State {
     pub public_url: String,
     pub site_name: String,
     pub trusted_proxies: Vec<IpNet>,
+    #[expect(dead_code, reason = "nothing signs in by a provider yet")]
+    pub providers: Registry,
     pub patience: Patience,
 }
 
