@@ -1,6 +1,10 @@
 //! Configuration: a file, then the environment over it, one name for both. The one place that reads the
 //! environment. A wrong setting is an error that names the key, the value and the cure.
 
+mod environment;
+pub mod providers;
+pub mod social;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +15,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use self::providers::Providers;
+use self::social::Social;
 use crate::secret_file;
 
 /// Everything an operator can set; `doorstep.toml` has these tables and keys.
@@ -24,6 +30,8 @@ pub struct Config {
     pub mail: Mail,
     pub links: Links,
     pub hashing: Hashing,
+    pub providers: Providers,
+    pub social: Social,
     pub log: Log,
 }
 
@@ -176,8 +184,6 @@ impl Default for Log {
     }
 }
 
-const PREFIX: &str = "DOORSTEP_";
-
 impl Config {
     /// Reads the file (the one named, or `doorstep.toml` where there is one) and the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, String> {
@@ -201,15 +207,8 @@ impl Config {
 
     /// Puts the environment over a file's text, and checks the whole.
     pub fn from_parts(text: &str, environment: &[(String, String)]) -> Result<Self, String> {
-        let mut table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-        for (name, value) in environment {
-            if let Some(path) = name.strip_prefix(PREFIX) {
-                put(&mut table, name, path, value)?;
-            } else if name == "DATABASE_URL" && !value.is_empty() {
-                let section = section(&mut table, name, "database")?;
-                section.entry("url").or_insert_with(|| Value::String(value.clone()));
-            }
-        }
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| broken(text, &error))?;
+        environment::put_over(&mut table, environment)?;
         let config: Self = Value::Table(table).try_into().map_err(|error: toml::de::Error| error.to_string())?;
         config.check()?;
         Ok(config)
@@ -258,6 +257,7 @@ impl Config {
                 return Err(format!("{key} = 0: use 1 or more, or leave it out for as many as there are cores"));
             }
         }
+        self.providers.resolve()?;
         crate::telemetry::check_level(&self.log.level)
     }
 
@@ -305,31 +305,11 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-/// `DOORSTEP_SERVER_PUBLIC_URL` is `[server] public_url`: the table's name ends at the first `_`.
-fn put(table: &mut Table, name: &str, path: &str, value: &str) -> Result<(), String> {
-    let path = path.to_ascii_lowercase();
-    let (section_name, key) =
-        path.split_once('_').ok_or_else(|| format!("{name} is unknown: expected {PREFIX}SECTION_KEY"))?;
-    let section = section(table, name, section_name)?;
-    // what is wrong with it is said by the name it came by
-    let alone = |value: Value| {
-        let section = Value::Table(Table::from_iter([(key.to_owned(), value)]));
-        Value::Table(Table::from_iter([(section_name.to_owned(), section)])).try_into::<Config>()
-    };
-    let one = parse_value(value);
-    let list = Value::Array(value.split(',').map(|item| Value::String(item.trim().to_owned())).collect());
-    let good = match (alone(one.clone()), alone(list.clone())) {
-        (Ok(_), _) => one,
-        (Err(_), Ok(_)) => list,
-        (Err(error), Err(of_list)) => {
-            let why = if error.message().contains("a sequence") { of_list } else { error };
-            // what may be a secret is not repeated
-            let shown = if ["secret", "url"].iter().any(|word| key.contains(word)) { "…" } else { value };
-            return Err(format!("{name} = {shown:?} is refused: {}", why.message()));
-        }
-    };
-    section.insert(key.to_owned(), good);
-    Ok(())
+/// What is wrong with a file, and in which line; the line itself may hold a secret.
+fn broken(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
 /// Networks, where an address alone means just that one.
@@ -340,23 +320,6 @@ fn networks<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<IpNet>, D:
         found.map_err(|_| serde::de::Error::custom(format!("{text:?} is no network such as 10.0.0.0/8 or 10.1.2.3")))
     };
     Vec::<String>::deserialize(input)?.into_iter().map(network).collect()
-}
-
-fn section<'t>(table: &'t mut Table, name: &str, section: &str) -> Result<&'t mut Table, String> {
-    table
-        .entry(section)
-        .or_insert_with(|| Value::Table(Table::new()))
-        .as_table_mut()
-        .ok_or_else(|| format!("{name}: [{section}] is not a table in the file"))
-}
-
-/// Numbers, booleans and lists are written as in the file; everything else is text.
-fn parse_value(text: &str) -> Value {
-    let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
-    match parsed {
-        Some(value @ (Value::Integer(_) | Value::Boolean(_) | Value::Array(_))) => value,
-        _ => Value::String(text.to_owned()),
-    }
 }
 
 fn check_url(key: &str, url: &str) -> Result<(), String> {

@@ -231,6 +231,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::connections::Patience;
+    use crate::providers::Registry;
     use crate::server::open_store;
 
     fn state(dir: &std::path::Path) -> web::Data<State> {
@@ -246,6 +247,7 @@ mod tests {
             public_url: config.public_url(),
             site_name: String::new(),
             trusted_proxies: Vec::new(),
+            providers: Registry::default(),
             patience: Patience::default(),
         })
     }

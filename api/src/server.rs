@@ -26,6 +26,7 @@ use crate::envelope::envelope;
 use crate::mailer::Mailer;
 use crate::openapi::METHODS;
 use crate::problem::{Code, Problem};
+use crate::providers::{Limits, Registry};
 use crate::state::State;
 use crate::{operations, secret_file, v1};
 
@@ -38,6 +39,8 @@ pub struct Options {
     /// Whether the process's signals stop the server.
     pub signals: bool,
     pub patience: Patience,
+    /// How long providers are waited for.
+    pub providers: Limits,
 }
 
 /// How long requests in flight may take when the server is told to stop.
@@ -50,6 +53,7 @@ pub struct Server {
     handle: ServerHandle,
     connections: Connections,
     hasher: Hasher,
+    providers: Registry,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
@@ -71,8 +75,14 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<(Store, AccessTokens)
     }
     let secret = found.map_or_else(|| secret_for(config, &location, &chance), Ok)?;
     let keyring = Keyring::new(&secret).map_err(|error| error.to_string())?;
-    let options =
-        StoreOptions { location, connections: config.database.connections, clock, chance: chance.clone(), keyring };
+    let options = StoreOptions {
+        location,
+        connections: config.database.connections,
+        clock,
+        chance: chance.clone(),
+        keyring,
+        providers: config.providers.known()?,
+    };
     let store = Store::open(options).map_err(|error| error.to_string())?;
     let keys = house::settle_in(&store).map_err(|error| explain(&error.to_string()))?;
     let tokens = AccessTokens::new(config.public_url(), config.audience(), keys, chance);
@@ -112,6 +122,7 @@ impl Server {
         let hasher = Hasher::start(config.hashing.threads.unwrap_or_else(config::cores), cost, &Chance::System)
             .map_err(|error| error.to_string())?;
         let mailer = Arc::new(Mailer::new(config)?);
+        let providers = Registry::start(config, &options.clock, options.providers)?;
         let stop = Arc::new(Stop::default());
         let state = web::Data::new(State {
             store: store.clone(),
@@ -120,6 +131,8 @@ impl Server {
             public_url: config.public_url(),
             site_name: config.site.name.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            providers: providers.clone(),
+            redirect_uris: config.social.redirect_uris.clone(),
             patience: options.patience,
         });
         let connections = Connections::default();
@@ -127,7 +140,7 @@ impl Server {
         let thread = |error: std::io::Error| format!("cannot start a thread: {error}");
         let mut threads = mailer.start(&store, &stop).map_err(thread)?;
         threads.push(background::start(store.clone(), tokens, Arc::clone(&stop)).map_err(thread)?);
-        Ok(Self { address, store, handle, connections, hasher, stop, threads, serving: Some(serving) })
+        Ok(Self { address, store, handle, connections, hasher, providers, stop, threads, serving: Some(serving) })
     }
 
     /// Where it listens.
@@ -175,6 +188,7 @@ impl Server {
     fn end_threads(&mut self) {
         self.stop.tell();
         self.store.bell().ring();
+        self.providers.stop();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread panicked");

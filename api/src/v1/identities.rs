@@ -103,8 +103,7 @@ pub async fn begin_linking(
         social::takes_native(&state, &provider)?;
     }
     let name = provider.clone();
-    let flow =
-        customer.write(move |work, who| social_flow::begin(work, &name, app.clone(), Some(who))).await?;
+    let flow = customer.write(move |work, who| social_flow::begin(work, &name, app.clone(), Some(who))).await?;
     Ok(HttpResponse::Created().json(social::begun(&state, &provider, flow, native).await?))
 }
 

@@ -104,7 +104,11 @@ pub async fn merge_my_accounts(
 ) -> Result<HttpResponse, Problem> {
     let preview = query.0.preview;
     let other = state.tokens.verify(&body.value.access_token, state.now()).map_err(|_| {
-        Error::invalid("/access_token", "invalid", "It is no access token that is good now: sign in to the other account.")
+        Error::invalid(
+            "/access_token",
+            "invalid",
+            "It is no access token that is good now: sign in to the other account.",
+        )
     })?;
     let merged = customer.write_by(move |work, claims| merge::merge(work, claims, &other, preview)).await?;
     Ok(HttpResponse::Ok().json(MergeBody::from(merged)))

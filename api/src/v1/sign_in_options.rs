@@ -1,8 +1,8 @@
 //! What a frontend may show now.
 
 use actix_web::{HttpResponse, get, web};
-use doorstep_core::settings;
 use doorstep_core::provider::Provider;
+use doorstep_core::settings;
 use doorstep_core::settings::{Method, Settings, SignUpPolicy};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::id::FlowId;
 use doorstep_core::provider::ProviderName;
-use doorstep_core::social_flow::{self, App, BackToApp, Begun, CodeChallenge, FromProvider};
+use doorstep_core::social_flow::{self, App, BackToApp, Begun, CodeChallenge};
 use doorstep_core::social_sign_in::{self, Continue, Finished};
 use doorstep_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use crate::extract::Body;
 use crate::flows::together;
 use crate::problem::{Code, Problem};
 use crate::providers::{NativeToken, ProviderError, Round};
+use crate::redirect_uris::RedirectUri;
 use crate::round_trips;
 use crate::state::State;
 use crate::words::EmailRequiredStatus;
@@ -187,21 +188,19 @@ pub async fn come_back_from_provider(
     let query = round_trips::Callback::read(request.query_string()).ok_or(Error::FlowUnknown)?;
     let brought = query.brought(client.issuer());
     let flow_state = query.state;
-    let back = state
-        .write(&origin, move |work| social_flow::come_back(work, &provider, &flow_state, &brought))
-        .await?;
-    let location = HeaderValue::from_str(&back_to(&back)).map_err(|_| Problem::new(Code::InternalError))?;
+    let back = state.write(&origin, move |work| social_flow::come_back(work, &provider, &flow_state, &brought)).await?;
+    let location = HeaderValue::from_str(&back_to(back)).map_err(|_| Problem::new(Code::InternalError))?;
     Ok(HttpResponse::SeeOther().insert_header((LOCATION, location)).finish())
 }
 
-/// The app's redirect URI with what it is to know: nothing in it has to be escaped.
-fn back_to(back: &BackToApp) -> String {
-    let join = if back.redirect_uri.contains('?') { '&' } else { '?' };
+/// The app's redirect URI with what it is to know.
+fn back_to(back: BackToApp) -> String {
+    let flow = back.flow.to_string();
     let said = match &back.code {
-        Ok(code) => format!("code={}", **code),
-        Err(error) => format!("error={error}"),
+        Ok(code) => ("code", code.as_str()),
+        Err(error) => ("error", *error),
     };
-    format!("{}{join}{said}&flow_id={}", back.redirect_uri, back.flow)
+    RedirectUri::of_flow(back.redirect_uri).with(&[said, ("flow_id", &flow)])
 }
 
 /// Exchanges what the browser brought to the app.
@@ -419,7 +418,6 @@ pub async fn confirm_social_email(
     body: Body<SocialEmailConfirmation>,
 ) -> Result<HttpResponse, Problem> {
     let SocialEmailConfirmation { continuation, code } = body.value;
-    let finished =
-        state.write(&origin, move |work| social_sign_in::confirm_email(work, &continuation, &code)).await?;
+    let finished = state.write(&origin, move |work| social_sign_in::confirm_email(work, &continuation, &code)).await?;
     answer(&state, finished)
 }

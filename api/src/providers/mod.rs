@@ -1,0 +1,380 @@
+//! Providers that people sign in with: where they are sent, and who they are when they come back.
+
+mod breaker;
+mod cached;
+mod exchange;
+mod facebook;
+mod id_token;
+mod openid;
+mod outbound;
+mod twitter;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use doorstep_core::clock::{Clock, Timestamp};
+use doorstep_core::provider::{Arrival, Provider, ProviderName, Providers};
+use oauth2::url::Url;
+use reqwest::Certificate;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use self::breaker::Breaker;
+use self::exchange::{Ourselves, Redemption};
+use self::facebook::Facebook;
+use self::openid::OpenId;
+pub use self::outbound::Limits;
+use self::outbound::{Answer, Outbound};
+use self::twitter::Twitter;
+use crate::config::Config;
+use crate::config::providers::{Known, Road};
+
+/// Why a provider did not say who somebody is. No cause holds a token, a code, a secret or an address's query.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProviderError {
+    #[error("it took too long")]
+    TimedOut,
+    /// It cannot be reached, or answers what nobody can use; the cause is for the log, where it already is.
+    #[error("{0}")]
+    Failed(String),
+    /// It, or we for it, asks to come again later.
+    #[error("it wants to be left alone for {} s", retry_after.as_secs())]
+    Busy { retry_after: Duration },
+    /// It, or the check of what it gave, says no.
+    #[error("{0}")]
+    Refused(String),
+    /// An app's token of this kind cannot be checked here.
+    #[error("{0}")]
+    NativeUnsupported(&'static str),
+}
+
+/// What a sign-in in a browser begins with. It is for the caller to keep, and to forget.
+#[derive(Clone, Copy)]
+pub struct Round<'a> {
+    pub state: &'a str,
+    pub nonce: &'a str,
+    /// S256 of the verifier (RFC 7636).
+    pub pkce_challenge: &'a str,
+    /// Our callback.
+    pub redirect_uri: &'a str,
+}
+
+/// What an app got from a provider's SDK.
+pub enum NativeToken {
+    IdToken(Zeroizing<String>),
+    AccessToken(Zeroizing<String>),
+}
+
+/// No access token is longer.
+const LONGEST_ACCESS_TOKEN: usize = 4096;
+
+/// All providers that are configured, and the thread that speaks to them.
+#[derive(Clone, Default)]
+pub struct Registry {
+    clients: Arc<[Arc<Client>]>,
+    providers: Providers,
+    /// None where there is nobody to speak to.
+    outbound: Option<Arc<Outbound>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.providers).finish()
+    }
+}
+
+impl Registry {
+    /// Starts the thread of what is configured; nobody is spoken to before somebody wants to sign in.
+    pub fn start(config: &Config, clock: &Clock, limits: Limits) -> Result<Self, String> {
+        let known = config.providers.resolve()?;
+        let providers = Providers::new(known.iter().map(|known| known.provider.clone()).collect());
+        if known.is_empty() {
+            return Ok(Self { clients: Arc::from([]), providers, outbound: None });
+        }
+        let roots = match config.social.roots()? {
+            Some(pem) => Certificate::from_pem_bundle(&pem)
+                .ok()
+                .filter(|roots| !roots.is_empty())
+                .ok_or("social.ca_file is refused: it has no certificate in PEM")?,
+            None => Vec::new(),
+        };
+        let outbound = Arc::new(Outbound::start(limits, roots)?);
+        let client = |known| Client::new(known, clock, &outbound).map(Arc::new);
+        let clients = known.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { clients: clients.into(), providers, outbound: Some(outbound) })
+    }
+
+    /// Who is configured, in the order people see them in.
+    #[must_use]
+    pub fn providers(&self) -> Providers {
+        self.providers.clone()
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &ProviderName) -> Option<Arc<Client>> {
+        self.clients.iter().find(|client| client.provider.name == *name).map(Arc::clone)
+    }
+
+    /// Ends the thread, and with it every conversation.
+    pub fn stop(&self) {
+        if let Some(outbound) = &self.outbound {
+            outbound.stop();
+        }
+    }
+}
+
+/// One provider.
+pub struct Client {
+    provider: Provider,
+    us: Ourselves,
+    service: Service,
+    line: Arc<Line>,
+}
+
+enum Service {
+    OpenId(OpenId),
+    Facebook(Facebook),
+    Twitter(Twitter),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.provider).finish()
+    }
+}
+
+impl Client {
+    fn new(known: Known, clock: &Clock, outbound: &Arc<Outbound>) -> Result<Self, String> {
+        let Known { provider, client_id, client_secret, scopes, road } = known;
+        let service = match road {
+            Road::OpenId { native_client_ids } => Service::OpenId(OpenId::new(&provider, native_client_ids)?),
+            Road::Facebook { authorization_url, graph_url, limited_issuer, limited_jwks_url } => {
+                Service::Facebook(Facebook::new(authorization_url, graph_url, limited_issuer, limited_jwks_url))
+            }
+            Road::Twitter { authorization_url, api_url } => {
+                Service::Twitter(Twitter { authorization: authorization_url, api: api_url })
+            }
+        };
+        let line = Arc::new(Line {
+            name: provider.name.clone(),
+            clock: clock.clone(),
+            outbound: Arc::clone(outbound),
+            breaker: Mutex::default(),
+        });
+        Ok(Self { provider, us: Ourselves { client_id, client_secret, scopes }, service, line })
+    }
+
+    #[must_use]
+    pub const fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// Whose name the `iss` of a callback must be, where it has one (RFC 9207); none where the provider has no issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.service {
+            Service::OpenId(openid) => Some(openid.issuer()),
+            Service::Facebook(_) | Service::Twitter(_) => None,
+        }
+    }
+
+    /// Where to send a person. An OpenID provider may have to be asked first where that is.
+    pub async fn authorization_url(self: &Arc<Self>, round: Round<'_>) -> Result<String, ProviderError> {
+        match &self.service {
+            Service::Facebook(facebook) => self.us.authorization_url(&facebook.authorization, &round, false),
+            Service::Twitter(twitter) => self.us.authorization_url(&twitter.authorization, &round, false),
+            Service::OpenId(_) => {
+                let client = Arc::clone(self);
+                let asked = async move |talk: Talk| match &client.service {
+                    Service::OpenId(openid) => {
+                        openid.metadata(&talk).await.map(|metadata| metadata.authorization.clone())
+                    }
+                    _ => Err(ProviderError::Failed("it is no OpenID provider".to_owned())),
+                };
+                let endpoint = self.line.converse(asked).await?;
+                self.us.authorization_url(&endpoint, &round, true)
+            }
+        }
+    }
+
+    /// Exchanges the code that a callback brought, and says who that is. All four belong to one flow.
+    pub async fn redeem(
+        self: &Arc<Self>,
+        code: &str,
+        pkce_verifier: &str,
+        nonce: &str,
+        redirect_uri: &str,
+    ) -> Result<Arrival, ProviderError> {
+        let secret = |text: &str| Zeroizing::new(text.to_owned());
+        let redemption = Redemption {
+            code: secret(code),
+            pkce_verifier: secret(pkce_verifier),
+            nonce: secret(nonce),
+            redirect_uri: redirect_uri.to_owned(),
+        };
+        let client = Arc::clone(self);
+        let said = async move |talk: Talk| match &client.service {
+            Service::OpenId(openid) => openid.redeem(&talk, &client.us, &redemption).await,
+            Service::Facebook(facebook) => facebook.redeem(&talk, &client.us, &redemption).await,
+            Service::Twitter(twitter) => twitter.redeem(&talk, &client.us, &redemption).await,
+        };
+        self.line.converse(said).await
+    }
+
+    /// Whether an app may sign people in with a token of the provider's SDK.
+    #[must_use]
+    pub const fn takes_native(&self) -> bool {
+        !matches!(self.service, Service::Twitter(_))
+    }
+
+    /// Checks a token that an app got, made for us and (where it is an id token) for this nonce, and says whose it is.
+    pub async fn check_native(self: &Arc<Self>, token: NativeToken, nonce: &str) -> Result<Arrival, ProviderError> {
+        match (&self.service, &token) {
+            (Service::Twitter(_), _) => {
+                return Err(ProviderError::NativeUnsupported(
+                    "X does not say for whom a token was made: use a browser",
+                ));
+            }
+            (Service::OpenId(_), NativeToken::AccessToken(_)) => {
+                return Err(ProviderError::NativeUnsupported(
+                    "an access token does not say who it is: send the id token",
+                ));
+            }
+            (_, NativeToken::AccessToken(token)) if !is_plain(token) => {
+                return Err(ProviderError::Refused("that is no access token".to_owned()));
+            }
+            _ => {}
+        }
+        let (client, nonce) = (Arc::clone(self), nonce.to_owned());
+        let said = async move |talk: Talk| match (&client.service, &token) {
+            (Service::OpenId(openid), NativeToken::IdToken(token)) => {
+                openid.check_id_token(&talk, &client.us, token, &nonce).await
+            }
+            (Service::Facebook(facebook), NativeToken::IdToken(token)) => {
+                facebook.check_id_token(&talk, &client.us, token, &nonce).await
+            }
+            (Service::Facebook(facebook), NativeToken::AccessToken(token)) => {
+                facebook.check_access_token(&talk, &client.us, token).await
+            }
+            _ => Err(ProviderError::NativeUnsupported("its tokens cannot be checked")),
+        };
+        self.line.converse(said).await
+    }
+}
+
+fn is_plain(token: &str) -> bool {
+    (1..=LONGEST_ACCESS_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The way to one provider, and how it has behaved of late.
+struct Line {
+    name: ProviderName,
+    clock: Clock,
+    outbound: Arc<Outbound>,
+    breaker: Mutex<Breaker>,
+}
+
+impl Line {
+    /// Carries out a conversation, remembers how it ended, and logs what went wrong.
+    async fn converse<T, F>(self: &Arc<Self>, conversation: impl FnOnce(Talk) -> F) -> Result<T, ProviderError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ProviderError>> + Send + 'static,
+    {
+        let talk = Talk { line: Arc::clone(self), spoke: Arc::default() };
+        let ended = talk.clone();
+        self.outbound.converse(conversation(talk), move |result| ended.remember(result.as_ref().err())).await
+    }
+
+    fn with_breaker<T>(&self, change: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut breaker, self.clock.now())
+    }
+}
+
+/// One conversation with a provider.
+#[derive(Clone)]
+pub struct Talk {
+    line: Arc<Line>,
+    spoke: Arc<AtomicBool>,
+}
+
+impl Talk {
+    fn now(&self) -> Timestamp {
+        self.line.clock.now()
+    }
+
+    fn limits(&self) -> Limits {
+        self.line.outbound.wire().limits()
+    }
+
+    async fn get(&self, url: Url, bearer: Option<&str>) -> Result<Answer, ProviderError> {
+        let mut request = reqwest::Request::new(reqwest::Method::GET, url);
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(token) = bearer {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value = value.map_err(|_| ProviderError::Failed("its access token is not text".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        self.send(request).await
+    }
+
+    /// Sends a request, unless the provider is left alone; whoever has begun to speak may finish.
+    async fn send(&self, request: reqwest::Request) -> Result<Answer, ProviderError> {
+        if !self.spoke.load(Ordering::Relaxed) {
+            let asked = self.line.with_breaker(Breaker::ask);
+            asked.map_err(|retry_after| ProviderError::Busy { retry_after })?;
+            self.spoke.store(true, Ordering::Relaxed);
+        }
+        self.line.outbound.wire().send(request, self.now()).await
+    }
+
+    fn remember(&self, error: Option<&ProviderError>) {
+        let (line, provider) = (&self.line, self.line.name.as_str());
+        match error {
+            Some(error @ (ProviderError::TimedOut | ProviderError::Failed(_))) => {
+                tracing::warn!(provider, %error, "a provider failed");
+            }
+            Some(ProviderError::Refused(why)) => tracing::info!(provider, why, "a provider's answer is refused"),
+            _ => {}
+        }
+        // what was answered out of what is kept says nothing about the provider
+        if !self.spoke.load(Ordering::Relaxed) {
+            return;
+        }
+        line.with_breaker(|breaker, now| match error {
+            Some(ProviderError::TimedOut | ProviderError::Failed(_)) => {
+                if breaker.failed(now) {
+                    tracing::warn!(provider, "it failed again and again, and is left alone for a while");
+                }
+            }
+            Some(ProviderError::Busy { retry_after }) => {
+                tracing::warn!(provider, seconds = retry_after.as_secs(), "it wants to be left alone");
+                breaker.told_to_wait(now, *retry_after);
+            }
+            _ => breaker.succeeded(),
+        });
+    }
+}
+
+/// An address under a base, which may have a path of its own.
+fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/'));
+    }
+    url
+}
+
+#[cfg(test)]
+mod outbound_tests;
+#[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
+mod stand_in;
