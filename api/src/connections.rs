@@ -19,6 +19,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::providers::Limits;
+
 /// How long the server waits, and for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -30,6 +32,8 @@ pub struct Patience {
     pub body: Duration,
     /// For the database, whose own bounds are shorter.
     pub database: Duration,
+    /// For providers that people sign in with.
+    pub providers: Limits,
 }
 
 impl Default for Patience {
@@ -39,6 +43,7 @@ impl Default for Patience {
             keep_alive: Duration::from_secs(5),
             body: Duration::from_secs(15),
             database: Duration::from_secs(12),
+            providers: Limits::default(),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::envelope::envelope;
 use crate::mailer::Mailer;
 use crate::openapi::METHODS;
 use crate::problem::{Code, Problem};
-use crate::providers::{Limits, Registry};
+use crate::providers::Registry;
 use crate::state::State;
 use crate::{operations, secret_file, v1};
 
@@ -39,8 +39,6 @@ pub struct Options {
     /// Whether the process's signals stop the server.
     pub signals: bool,
     pub patience: Patience,
-    /// How long providers are waited for.
-    pub providers: Limits,
 }
 
 /// How long requests in flight may take when the server is told to stop.
@@ -122,7 +120,7 @@ impl Server {
         let hasher = Hasher::start(config.hashing.threads.unwrap_or_else(config::cores), cost, &Chance::System)
             .map_err(|error| error.to_string())?;
         let mailer = Arc::new(Mailer::new(config)?);
-        let providers = Registry::start(config, &options.clock, options.providers)?;
+        let providers = Registry::start(config, &options.clock, options.patience.providers)?;
         let stop = Arc::new(Stop::default());
         let state = web::Data::new(State {
             store: store.clone(),

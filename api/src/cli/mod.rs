@@ -121,6 +121,7 @@ fn migrate(config: &Config) -> Result<(), String> {
 
 fn check_config(config: &Config) -> Result<(), String> {
     crate::mailer::Mailer::new(config)?;
+    config.social.roots()?;
     say!("The configuration is good.");
     Ok(())
 }

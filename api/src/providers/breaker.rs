@@ -7,9 +7,9 @@ use doorstep_core::clock::Timestamp;
 /// Failures in a row after which it is left alone.
 const FAILURES: u32 = 5;
 /// How long it is left alone, then one conversation tries again.
-const REST: Duration = Duration::from_secs(10);
+pub const REST: Duration = Duration::from_secs(10);
 /// The longest it is left alone, whatever it asks for.
-const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct Breaker {

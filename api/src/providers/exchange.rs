@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::line::Talk;
 use super::outbound::Carrier;
-use super::{ProviderError, Round, Talk};
+use super::{ProviderError, Round};
 use crate::config::providers::Secret;
 
 /// What OpenID Connect adds to the answer.

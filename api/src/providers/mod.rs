@@ -5,30 +5,27 @@ mod cached;
 mod exchange;
 mod facebook;
 mod id_token;
+mod line;
 mod openid;
 mod outbound;
 mod twitter;
 
 use std::fmt;
-use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use doorstep_core::clock::{Clock, Timestamp};
+use doorstep_core::clock::Clock;
 use doorstep_core::provider::{Arrival, Provider, ProviderName, Providers};
 use oauth2::url::Url;
-use reqwest::Certificate;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use self::breaker::Breaker;
 use self::exchange::{Ourselves, Redemption};
 use self::facebook::Facebook;
+use self::line::{Line, Talk};
 use self::openid::OpenId;
 pub use self::outbound::Limits;
-use self::outbound::{Answer, Outbound};
+use self::outbound::Outbound;
 use self::twitter::Twitter;
 use crate::config::Config;
 use crate::config::providers::{Known, Road};
@@ -95,14 +92,7 @@ impl Registry {
         if known.is_empty() {
             return Ok(Self { clients: Arc::from([]), providers, outbound: None });
         }
-        let roots = match config.social.roots()? {
-            Some(pem) => Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|roots| !roots.is_empty())
-                .ok_or("social.ca_file is refused: it has no certificate in PEM")?,
-            None => Vec::new(),
-        };
-        let outbound = Arc::new(Outbound::start(limits, roots)?);
+        let outbound = Arc::new(Outbound::start(limits, config.social.roots()?)?);
         let client = |known| Client::new(known, clock, &outbound).map(Arc::new);
         let clients = known.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { clients: clients.into(), providers, outbound: Some(outbound) })
@@ -159,12 +149,7 @@ impl Client {
                 Service::Twitter(Twitter { authorization: authorization_url, api: api_url })
             }
         };
-        let line = Arc::new(Line {
-            name: provider.name.clone(),
-            clock: clock.clone(),
-            outbound: Arc::clone(outbound),
-            breaker: Mutex::default(),
-        });
+        let line = Arc::new(Line::new(provider.name.clone(), clock.clone(), Arc::clone(outbound)));
         Ok(Self { provider, us: Ourselves { client_id, client_secret, scopes }, service, line })
     }
 
@@ -268,99 +253,6 @@ impl Client {
 
 fn is_plain(token: &str) -> bool {
     (1..=LONGEST_ACCESS_TOKEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// The way to one provider, and how it has behaved of late.
-struct Line {
-    name: ProviderName,
-    clock: Clock,
-    outbound: Arc<Outbound>,
-    breaker: Mutex<Breaker>,
-}
-
-impl Line {
-    /// Carries out a conversation, remembers how it ended, and logs what went wrong.
-    async fn converse<T, F>(self: &Arc<Self>, conversation: impl FnOnce(Talk) -> F) -> Result<T, ProviderError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ProviderError>> + Send + 'static,
-    {
-        let talk = Talk { line: Arc::clone(self), spoke: Arc::default() };
-        let ended = talk.clone();
-        self.outbound.converse(conversation(talk), move |result| ended.remember(result.as_ref().err())).await
-    }
-
-    fn with_breaker<T>(&self, change: impl FnOnce(&mut Breaker, Timestamp) -> T) -> T {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut breaker, self.clock.now())
-    }
-}
-
-/// One conversation with a provider.
-#[derive(Clone)]
-pub struct Talk {
-    line: Arc<Line>,
-    spoke: Arc<AtomicBool>,
-}
-
-impl Talk {
-    fn now(&self) -> Timestamp {
-        self.line.clock.now()
-    }
-
-    fn limits(&self) -> Limits {
-        self.line.outbound.wire().limits()
-    }
-
-    async fn get(&self, url: Url, bearer: Option<&str>) -> Result<Answer, ProviderError> {
-        let mut request = reqwest::Request::new(reqwest::Method::GET, url);
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some(token) = bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(|_| ProviderError::Failed("its access token is not text".to_owned()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        self.send(request).await
-    }
-
-    /// Sends a request, unless the provider is left alone; whoever has begun to speak may finish.
-    async fn send(&self, request: reqwest::Request) -> Result<Answer, ProviderError> {
-        if !self.spoke.load(Ordering::Relaxed) {
-            let asked = self.line.with_breaker(Breaker::ask);
-            asked.map_err(|retry_after| ProviderError::Busy { retry_after })?;
-            self.spoke.store(true, Ordering::Relaxed);
-        }
-        self.line.outbound.wire().send(request, self.now()).await
-    }
-
-    fn remember(&self, error: Option<&ProviderError>) {
-        let (line, provider) = (&self.line, self.line.name.as_str());
-        match error {
-            Some(error @ (ProviderError::TimedOut | ProviderError::Failed(_))) => {
-                tracing::warn!(provider, %error, "a provider failed");
-            }
-            Some(ProviderError::Refused(why)) => tracing::info!(provider, why, "a provider's answer is refused"),
-            _ => {}
-        }
-        // what was answered out of what is kept says nothing about the provider
-        if !self.spoke.load(Ordering::Relaxed) {
-            return;
-        }
-        line.with_breaker(|breaker, now| match error {
-            Some(ProviderError::TimedOut | ProviderError::Failed(_)) => {
-                if breaker.failed(now) {
-                    tracing::warn!(provider, "it failed again and again, and is left alone for a while");
-                }
-            }
-            Some(ProviderError::Busy { retry_after }) => {
-                tracing::warn!(provider, seconds = retry_after.as_secs(), "it wants to be left alone");
-                breaker.told_to_wait(now, *retry_after);
-            }
-            _ => breaker.succeeded(),
-        });
-    }
 }
 
 /// An address under a base, which may have a path of its own.

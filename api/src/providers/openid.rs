@@ -7,10 +7,11 @@ use oauth2::url::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::ProviderError;
 use super::cached::Cached;
 use super::exchange::{Ourselves, Redemption, Tokens};
 use super::id_token::{Claims, Expected, Keys, Why, verify};
-use super::{ProviderError, Talk};
+use super::line::Talk;
 use crate::config::providers::is_safe;
 
 pub struct OpenId {

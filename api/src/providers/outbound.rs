@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::ProviderError;
+use super::breaker::{LONGEST, REST};
 
 /// How long providers are waited for, and how much they may say.
 #[derive(Debug, Clone, Copy)]
@@ -205,7 +206,7 @@ impl Wire {
             (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)) => {
                 return Err(ProviderError::Busy { retry_after });
             }
-            (StatusCode::TOO_MANY_REQUESTS, None) => return Err(failed("it answered 429")),
+            (StatusCode::TOO_MANY_REQUESTS, None) => return Err(ProviderError::Busy { retry_after: REST }),
             _ if status.is_server_error() => return Err(failed(&format!("it answered {}", status.as_u16()))),
             _ if status.is_redirection() => return Err(failed("it redirects, which is not followed")),
             _ => {}
@@ -248,14 +249,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// Seconds or a date (RFC 9110, section 10.2.3).
+/// Seconds or a date (RFC 9110, section 10.2.3), as far as it is heeded.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u32>() {
         Ok(seconds) => Duration::from_secs(seconds.into()),
         Err(_) => Timestamp::from_micros(DateTime::parse_from_rfc2822(text).ok()?.timestamp_micros()).since(now),
     };
-    Some(wait.max(A_MOMENT))
+    Some(wait.clamp(A_MOMENT, LONGEST))
 }
 
 fn failure(error: reqwest::Error) -> ProviderError {
@@ -278,7 +279,7 @@ fn cause(error: reqwest::Error) -> String {
 }
 
 /// One conversation's part of the wire, given to the OAuth client.
-pub struct Carrier(pub super::Talk);
+pub struct Carrier(pub super::line::Talk);
 
 impl<'c> AsyncHttpClient<'c> for Carrier {
     type Error = ProviderError;

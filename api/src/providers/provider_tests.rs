@@ -1,4 +1,5 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorstep_core::identity::IdentityKind;
@@ -316,6 +317,23 @@ fn ft_16_a_provider_says_when_to_come_again() {
     clock.advance(Duration::from_secs(30));
     redeem().unwrap_err();
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn who_has_worn_out_their_own_token_keeps_nobody_else_away() {
+    for refusal in ["429 Too Many Requests", "403 Forbidden"] {
+        let service = StandIn::start(move |asked| match asked.path() {
+            "/2/oauth2/token" => says("200 OK", &json!({ "access_token": "us3r", "token_type": "bearer" })),
+            _ => answer(refusal, "Retry-After: 30", b""),
+        });
+        let text =
+            format!("[providers.twitter]\nclient_id = \"c\"\nclient_secret = \"s\"\napi_url = \"{}/2\"", service.url);
+        let (_clock, _registry, client) = start(&text, "twitter", limits());
+        for _ in 0..7 {
+            run(client.redeem("c", "v", "n", "https://auth.example/callback")).unwrap_err();
+        }
+        assert_eq!(service.count("/2/oauth2/token"), 7, "{refusal}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exchange::{Ourselves, Redemption};
-use super::{ProviderError, Talk, under};
+use super::line::Talk;
+use super::{ProviderError, under};
 
 pub struct Twitter {
     pub authorization: Url,
@@ -37,7 +38,12 @@ impl Twitter {
         let tokens = us.exchange(talk, &endpoint, AuthType::BasicAuth, redemption).await?;
         let mut url = under(&self.api, "users/me");
         url.query_pairs_mut().append_pair("user.fields", "confirmed_email,name,username");
-        let Answered { data } = talk.get(url, Some(&tokens.access_token)).await?.read()?;
+        let answer = talk.get(url, Some(&tokens.access_token)).await?;
+        // a suspended account, for one; it says nothing about the service
+        if answer.status.is_client_error() {
+            return Err(ProviderError::Refused(format!("users/me answered {}", answer.status.as_u16())));
+        }
+        let Answered { data } = answer.read()?;
         arrival(&data)
     }
 }
