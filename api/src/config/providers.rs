@@ -3,7 +3,7 @@
 use std::fmt;
 
 use doorstep_core::identity::IdentityKind;
-use doorstep_core::provider::{Provider, ProviderName};
+use doorstep_core::provider::{self, Provider, ProviderName};
 use oauth2::url::{Host, Url};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
