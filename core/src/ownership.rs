@@ -98,6 +98,8 @@ pub fn take(work: &mut Work<'_>, proven: &[Proven<'_>], into: Option<AccountId>)
         (Some(account), _) => (account, How::Joined),
         (None, Some(account)) => {
             db::accounts::claim(work, account)?;
+            // it can have none, and if it had one it would be no owner's
+            db::credentials::delete_all(work, account)?;
             (account, How::Claimed)
         }
         (None, None) => {

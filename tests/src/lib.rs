@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod smtp;
+pub mod social;
 pub mod statements;
 
 pub use app::{App, Db, Setup, run};
@@ -22,22 +23,38 @@ pub use people::{Claimed, SignedIn};
 /// ```
 #[macro_export]
 macro_rules! on_both {
-    ($($(#[$attribute:meta])* fn $name:ident($app:ident) $body:block)*) => {$(
+    ($($(#[$attribute:meta])* fn $name:ident($app:ident) $body:block)*) => {
+        $crate::on_both_as! { $crate::App, $crate::run, $($(#[$attribute])* fn $name($app) $body)* }
+    };
+}
+
+/// The same for a Doorstep that has providers to sign in with.
+#[macro_export]
+macro_rules! on_both_with_providers {
+    ($($(#[$attribute:meta])* fn $name:ident($app:ident) $body:block)*) => {
+        $crate::on_both_as! { $crate::social::Social, $crate::social::run, $($(#[$attribute])* fn $name($app) $body)* }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! on_both_as {
+    ($kind:ty, $run:path, $($(#[$attribute:meta])* fn $name:ident($app:ident) $body:block)*) => {$(
         $(#[$attribute])*
         mod $name {
             #[allow(unused_imports, reason = "not every story needs everything")]
             use super::*;
 
-            fn story($app: &mut $crate::App) $body
+            fn story($app: &mut $kind) $body
 
             #[test]
             fn sqlite() {
-                $crate::run($crate::Db::Sqlite, story);
+                $run($crate::Db::Sqlite, story);
             }
 
             #[test]
             fn postgres() {
-                $crate::run($crate::Db::Postgres, story);
+                $run($crate::Db::Postgres, story);
             }
         }
     )*};

@@ -9,11 +9,6 @@ use serde_json::{Value, json};
 use crate::forced::{inspects_reset, proves_another, resets, tweets, ways_in};
 
 /// Asks for one of somebody's conversations.
-fn opens(app: &App, who: &SignedIn, conversation: &Value) -> u16 {
-    let path = format!("/v1/me/conversations/{}", conversation.as_str().unwrap());
-    app.client.get(&path).bearer(&who.access_token).send().status
-}
-
 /// The account that the desk sees behind a conversation.
 fn desk_sees_account(app: &App, conversation: &Value) -> Value {
     let key = app.api_key(&[Scope::ConversationsRead]);

@@ -49,6 +49,15 @@ pub fn messages(app: &App, who: &SignedIn, id: &Value) -> Vec<Value> {
 }
 
 /// The same, only what was written.
+pub fn opens(app: &App, who: &SignedIn, conversation: &Value) -> u16 {
+    reads(app, who, &path(conversation, "")).status
+}
+
+/// The conversations that somebody sees.
+pub fn sees(app: &App, who: &SignedIn) -> Vec<Value> {
+    app.conversations_of(who).iter().map(|conversation| conversation["id"].clone()).collect()
+}
+
 pub fn texts(app: &App, who: &SignedIn, id: &Value) -> Vec<String> {
     column(&messages(app, who, id), "body_text")
 }
