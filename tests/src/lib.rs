@@ -6,8 +6,10 @@ pub mod invariants;
 pub mod people;
 pub mod postgres;
 pub mod process;
+pub mod providers;
 pub mod proxy;
 pub mod smtp;
+pub mod standin;
 pub mod statements;
 
 pub use app::{App, Db, Setup, run};

@@ -40,6 +40,7 @@ mod session_races;
 mod sessions;
 mod slow_clients;
 mod slow_databases;
+mod standins;
 mod start;
 mod surface;
 mod talk;
