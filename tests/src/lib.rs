@@ -3,6 +3,8 @@
 pub mod app;
 pub mod http;
 pub mod invariants;
+mod machine;
+pub mod openid;
 pub mod people;
 pub mod postgres;
 pub mod process;

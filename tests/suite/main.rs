@@ -22,6 +22,7 @@ mod mail;
 mod mail_limits;
 mod mailed_secrets;
 mod migrations;
+mod openid_provider;
 mod operations;
 mod outages;
 mod password_resets;
