@@ -1,6 +1,7 @@
 //! What the stories are told with: a running Doorstep on either database, its mail, and its people.
 
 pub mod app;
+pub mod browser;
 pub mod http;
 pub mod invariants;
 mod machine;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Once;
-use std::env;
+use std::{env, fs};
 
 use crate::postgres::setting;
 
@@ -28,9 +28,23 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String, String
     }
 }
 
+/// Where a program of this name is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let places = env::split_paths(&setting("PATH")?).map(|place| place.join(program)).collect::<Vec<_>>();
+    places.into_iter().find(|path| path.is_file())
+}
+
 /// Where the compiler puts what it makes, which is ours to add to; cargo leaves a tag there.
 pub(crate) fn target_directory() -> PathBuf {
     let program = env::current_exe().expect("a program knows where it is");
     let tagged = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
     tagged.map_or_else(env::temp_dir, PathBuf::from)
+}
+
+/// Keeps a picture for whoever looks into a failure. Gives its place.
+pub(crate) fn keep(name: &str, bytes: &[u8]) -> PathBuf {
+    let directory = target_directory().join("failures");
+    let path = directory.join(name);
+    drop(fs::create_dir_all(&directory).and_then(|()| fs::write(&path, bytes)));
+    path
 }

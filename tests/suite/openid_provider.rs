@@ -1,10 +1,12 @@
-//! The real OpenID provider: that it is there, and does what tests will ask of it.
+//! The real OpenID provider and the real browser: that both are there, and do what tests will ask of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use doorstep_tests::browser::Browser;
 use doorstep_tests::http::Client;
 use doorstep_tests::openid::{self, Account, OpenId, RelyingParty};
 use doorstep_tests::providers::{code_challenge, parameter, random, with_query};
+use doorstep_tests::standin::{Reply, Standin};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde_json::{Value, json};
@@ -112,4 +114,28 @@ fn two_tests_have_two_providers() {
     let url = authorization_url(&other, CALLBACK, &(random() + &random()));
     let unknown = catch_unwind(AssertUnwindSafe(|| other.signs_in(&url, "bob")));
     assert!(unknown.is_err(), "bob is known there alone");
+}
+
+#[test]
+fn a_person_types_into_a_real_browser() {
+    let Some(browser) = Browser::start() else { return };
+    let shop = Standin::start(|_| {
+        |call: &doorstep_tests::standin::Call| {
+            let code = call.parameter("code").map_or_else(|| "none".to_owned(), |code| code.len().to_string());
+            Reply::html(200, format!("<title>Shop</title><p id=code>{code}</p>"))
+        }
+    });
+    browser.goto(&shop.url());
+    assert_eq!(browser.text("#code"), "none");
+    assert!(browser.screenshot().starts_with(b"\x89PNG"));
+    let callback = shop.url() + "/callback";
+    let Some(openid) = provider(&callback) else { return };
+    browser.goto(&authorization_url(&openid, &callback, &(random() + &random())));
+    browser.types("input[name=login]", "nobody");
+    browser.click("#sign-in");
+    browser.wait_for_text("#complaint", "Nobody");
+    browser.types("input[name=login]", "ada");
+    browser.click("#sign-in");
+    browser.wait_for_text("#code", "43");
+    assert!(browser.url().starts_with(&callback), "{}", browser.url());
 }
