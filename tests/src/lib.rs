@@ -6,6 +6,7 @@ pub mod http;
 pub mod invariants;
 mod machine;
 pub mod openid;
+pub mod pages;
 pub mod people;
 pub mod postgres;
 pub mod process;

@@ -11,6 +11,7 @@ mod conversation_lists;
 mod conversations;
 mod devices;
 mod enumeration;
+mod example_page;
 mod forced;
 mod full_disks;
 mod guessing;
