@@ -1,14 +1,20 @@
 //! What the stories are told with: a running Doorstep on either database, its mail, and its people.
 
 pub mod app;
+pub mod browser;
 pub mod http;
 pub mod invariants;
+mod machine;
+pub mod openid;
+pub mod pages;
 pub mod people;
 pub mod postgres;
 pub mod process;
+pub mod providers;
 pub mod proxy;
 pub mod smtp;
 pub mod social;
+pub mod standin;
 pub mod statements;
 
 pub use app::{App, Db, Setup, run};

@@ -286,7 +286,7 @@ fn naming(url: &str, database: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what the machine offers to tests is no configuration of Doorstep")]
-fn setting(name: &str) -> Option<OsString> {
+pub(crate) fn setting(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 

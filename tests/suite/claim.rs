@@ -7,8 +7,8 @@ use doorstep_tests::{App, SignedIn};
 use serde_json::{Value, json};
 
 use crate::forced::{inspects_reset, proves_another, resets, tweets, ways_in};
+use crate::talk::opens;
 
-/// Asks for one of somebody's conversations.
 /// The account that the desk sees behind a conversation.
 fn desk_sees_account(app: &App, conversation: &Value) -> Value {
     let key = app.api_key(&[Scope::ConversationsRead]);

@@ -48,7 +48,7 @@ pub fn messages(app: &App, who: &SignedIn, id: &Value) -> Vec<Value> {
     items(&reads(app, who, &path(id, "/messages?limit=100")).expect(200))
 }
 
-/// The same, only what was written.
+/// What a conversation answers to somebody who asks for it.
 pub fn opens(app: &App, who: &SignedIn, conversation: &Value) -> u16 {
     reads(app, who, &path(conversation, "")).status
 }
@@ -58,6 +58,7 @@ pub fn sees(app: &App, who: &SignedIn) -> Vec<Value> {
     app.conversations_of(who).iter().map(|conversation| conversation["id"].clone()).collect()
 }
 
+/// [`messages`], only what was written.
 pub fn texts(app: &App, who: &SignedIn, id: &Value) -> Vec<String> {
     column(&messages(app, who, id), "body_text")
 }
