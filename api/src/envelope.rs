@@ -248,6 +248,7 @@ mod tests {
             site_name: String::new(),
             trusted_proxies: Vec::new(),
             providers: Registry::default(),
+            redirect_uris: crate::redirect_uris::RedirectUris::default(),
             patience: Patience::default(),
         })
     }
