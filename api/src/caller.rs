@@ -130,6 +130,11 @@ impl FreshCustomer {
         self.0.write(writes).await
     }
 
+    /// Who is behind the request, for a use case that hashes between two units of work.
+    pub const fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
     /// For a use case that holds names before the account, and so looks at the session by itself.
     pub async fn write_by<T: Send + 'static>(
         &self,

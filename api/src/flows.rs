@@ -1,15 +1,20 @@
 //! Use cases that hash a password between two units of work, so that no connection is held while it is hashed.
 
+use doorstep_core::access_token::AccessClaims;
 use doorstep_core::challenge::Presented;
-use doorstep_core::db::Origin;
+use doorstep_core::db::{Origin, Work};
 use doorstep_core::error::Fault;
+use doorstep_core::hashing::Verdict;
 use doorstep_core::linking::Desk;
 use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
+use doorstep_core::own_password;
 use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};
 use doorstep_core::{Error, Result, account, settings, throttle};
 
+use crate::caller::FreshCustomer;
+use crate::problem::Problem;
 use crate::state::{self, State};
 
 /// What somebody sends who presents a mailed secret.
@@ -93,6 +98,43 @@ pub fn together<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
         (Err(Error::Invalid(one)), Err(Error::Invalid(other))) => Err(Error::Invalid([one, other].concat())),
         (Err(error), _) | (_, Err(error)) => Err(error),
     }
+}
+
+/// Sets the owner's first password, or another in place of the current one.
+pub async fn change_password(
+    state: &State,
+    customer: &FreshCustomer,
+    current: Option<String>,
+    new: &str,
+) -> Result<Issued, Problem> {
+    let new = Password::parse(new).map_err(|fault| Error::WeakPassword(vec![fault]))?;
+    let place = state.hasher.take_place()?;
+    let candidate = customer.write(own_password::begin).await?;
+    let verdict = match (&candidate.stored, current) {
+        (None, _) => {
+            drop(place);
+            None
+        }
+        (Some(_), None) => return Err(own_password::not_current(false).into()),
+        (Some(stored), Some(current)) => {
+            let current = Password::parse(&current).map_err(|_| own_password::not_current(true))?;
+            Some(state::verify(place, current, Some(stored.clone())).await?)
+        }
+    };
+    if matches!(verdict, Some(Verdict::Wrong)) {
+        return Err(own_password::not_current(true).into());
+    }
+    let policy = state.read(customer.origin(), settings::current).await?.password_policy(&state.site_name);
+    let mut weak = state::judge(state.hasher.take_place()?, new.clone(), policy.clone()).await?;
+    weak.extend(policy.faults_for(&new, &candidate.address));
+    if !weak.is_empty() {
+        return Err(Error::WeakPassword(weak).into());
+    }
+    let hash = state::hash(state.hasher.take_place()?, new).await?;
+    let set = move |work: &mut Work<'_>, claims: &AccessClaims| {
+        own_password::finish(work, claims, &candidate, verdict.as_ref(), &hash)
+    };
+    customer.write_by(set).await
 }
 
 /// Signs in. Whoever finds no place among the hash threads is sent away before anything is counted.

@@ -83,6 +83,8 @@ problems! {
         "An account has the provider's address already. Let the person sign in to it, and link the provider on their profile.";
     IdentityTaken = "identity_taken", 409, "It belongs to another account",
         "It stays where it is. Whoever has both accounts can sign in to the other and merge the two.";
+    AddressNeeded = "address_needed", 409, "A password needs an address to sign in with",
+        "Let the person prove an email address first.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
@@ -135,6 +137,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_short", "A password with too few characters."),
     ("too_long", "A text or password with too many characters."),
     ("control_characters", "A text with control characters."),
+    ("wrong_password", "It is not the current password."),
     ("common", "A password that is among the first somebody would guess."),
     ("contains_email", "A password that is little more than the email address."),
     ("contains_site_name", "A password that is little more than the name of the site."),
@@ -302,6 +305,7 @@ impl From<Error> for Problem {
             Error::LinkRequired => Self::new(Code::LinkRequired),
             Error::AccountClosed => Self::new(Code::AccountClosed),
             Error::IdentityTaken => Self::new(Code::IdentityTaken),
+            Error::AddressNeeded => Self::new(Code::AddressNeeded),
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),

@@ -64,6 +64,8 @@ pub enum Error {
     AccountClosed,
     #[error("the identity belongs to another account")]
     IdentityTaken,
+    #[error("a password needs an address to sign in with")]
+    AddressNeeded,
     #[error("it is the last way in")]
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]

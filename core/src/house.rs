@@ -78,7 +78,9 @@ pub fn tidy(store: &Store) -> Result<bool> {
         let mail = db::outbox::delete_before(work, finished, BROOM)?;
         let before = ago(work, day * 8);
         let challenges = db::challenges::delete_before(work, before, BROOM)?;
-        let flows = db::social_flows::delete_before(work, before, BROOM)?;
+        // whoever was on their way by one is a person: no longer than it is of use
+        let over = ago(work, limits::FLOW_AFTERLIFE);
+        let flows = db::social_flows::delete_before(work, over, BROOM)?;
         let idle = ago(work, limits::FAILURES_FORGOTTEN * 2);
         let throttles = db::throttles::delete_before(work, idle, BROOM)?;
         let forgotten = ago(work, limits::IDEMPOTENCY_LIFE);

@@ -30,6 +30,7 @@ pub mod mailed_secret;
 pub mod merge;
 pub mod method;
 pub mod outbox;
+pub mod own_password;
 pub mod ownership;
 pub mod page;
 pub mod password;

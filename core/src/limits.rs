@@ -35,6 +35,8 @@ pub const FLOW_LIFE: Duration = minutes(10);
 pub const FLOW_CODE_LIFE: Duration = Duration::from_secs(60);
 /// How long an address may be proven for whom a provider gave none: as long as for any other mailed secret.
 pub const CONTINUATION_LIFE: Duration = LINK_LIFE;
+/// How long a flow that ran out is kept, so that a code shown again is still known for one.
+pub const FLOW_AFTERLIFE: Duration = minutes(60);
 /// Flows that one caller begins: more than people do, and an office has one address.
 pub const FLOWS_PER_CALLER: (u32, Duration) = (200, Duration::from_secs(2));
 

@@ -337,6 +337,27 @@ pub fn purge(work: &mut Work<'_>, account: AccountId, address: Option<&EmailAddr
     Ok(ended)
 }
 
+/// [`purge`] that leaves the session that asks for it: its tokens are made anew in the new epoch.
+pub fn purge_others(
+    work: &mut Work<'_>,
+    settings: &Settings,
+    who: &SignedIn,
+    reason: EndReason,
+) -> Result<(Issued, usize)> {
+    let account = who.account.id;
+    db::accounts::raise_epoch(work, account)?;
+    let ended = db::sessions::end_others(work, &who.session, reason)?;
+    db::challenges::void_of_account(work, account)?;
+    db::social_flows::void_all(work, account)?;
+    let account = db::accounts::get(work, account)?;
+    let mut session = who.session.clone();
+    session.epoch = account.security_epoch;
+    session.counter += 1;
+    session.rotated_at = work.now();
+    db::sessions::store_rotation(work, &session)?;
+    Ok((issue(work, settings, session, account), ended))
+}
+
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;

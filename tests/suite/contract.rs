@@ -5,9 +5,14 @@ use std::collections::BTreeSet;
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, raw};
 use doorstep_tests::people::PASSWORD;
-use doorstep_tests::{App, on_both};
+use doorstep_tests::providers::{parameter, twitter};
+use doorstep_tests::social::{Social, proven, signed_in};
+use doorstep_tests::standin::Behaviour;
+use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
+use crate::forced::{becomes, tweets};
+use crate::linking::merges;
 use crate::operations::{Call, Who, World, calls};
 use crate::talk::{agent_answers, desk_reads, email_in, known, path, posts, reads, starts};
 
@@ -15,7 +20,8 @@ const COMMITTED: &str = include_str!("../../openapi/openapi.json");
 const PROBLEMS: &str = include_str!("../../docs/problems.md");
 
 /// Codes that no request can bring about here, and why.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("provider_timeout", "takes a provider that hangs; with the faults of providers"),
     ("request_timeout", "takes 15 seconds of real time; with slow bodies among the faults"),
     ("overloaded", "takes a full queue of hashes; with saturation among the faults"),
     ("unavailable", "takes a database that is away; among the faults"),
@@ -172,6 +178,55 @@ fn simple_problems(app: &App) -> Vec<Answer> {
     ]
 }
 
+/// Answers with problems that only providers, and what is linked to them, lead to.
+fn social_problems(social: &Social) -> Vec<Answer> {
+    let ada = signed_in(social.arrives_by_google("g-7", &proven("ada@gmail.com")));
+    let eve = signed_in(social.arrives_by_google("g-8", &proven("eve@gmail.com")));
+    let link_required = social.arrives_by_google("g-9", &proven("ada@gmail.com"));
+    let taken = social.links_google(&eve, "g-7", "ada@gmail.com");
+    let flow_not_found = social.exchanges("garbage", &"v".repeat(43));
+    let flow = social.begins("google");
+    let url = social.google_says(&flow, "g-7", &proven("ada@gmail.com"));
+    social.browser_goes_to(&url).expect(303);
+    let flow_expired = social.browser_goes_to(&url);
+    let flow = social.begins("google");
+    let code = social.brings(&flow, &social.google_says(&flow, "g-7", &json!({ "aud": "another" })));
+    let refused = social.exchanges(&code, &flow.verifier);
+    let merge_refused = merges(social, &ada, &ada, true);
+    let twitter = signed_in({
+        tweets(social, &json!({ "twitter": { "id": "77", "handle": "t" } }));
+        social.arrives_by_twitter("t", "77")
+    });
+    let last = social.unlinks(&twitter, &social.identities_of(&twitter)[0]["id"]);
+    becomes(social, "eve@gmail.com", "disabled");
+    let closed = social.arrives_by_google("g-8", &proven("eve@gmail.com"));
+    let password = json!({ "password": PASSWORD });
+    let no_address = social.client.put("/v1/me/password").bearer(&twitter.access_token).json(&password).send();
+    let native = social.client.post("/v1/social/twitter/flows").json(&json!({ "native": true })).send();
+    social.advance(std::time::Duration::from_secs(660));
+    let ada = SignedIn::of(&social.refreshes(&ada.refresh_token).expect(200));
+    let stale = social.asks_to_link(&ada, "google", &"v".repeat(43));
+    social.twitter.script(twitter::TOKEN, Behaviour::Html);
+    let fails = || social.arrives_by_twitter("t", "77");
+    let failed = fails();
+    let busy = (0..9).map(|_| fails()).find(|answer| answer.status == 503).unwrap();
+    vec![
+        no_address,
+        link_required,
+        taken,
+        flow_not_found,
+        flow_expired,
+        refused,
+        merge_refused,
+        last,
+        closed,
+        native,
+        stale,
+        failed,
+        busy,
+    ]
+}
+
 /// Answers with problems that take a story.
 fn told_problems(app: &App) -> Vec<Answer> {
     app.asks_for_reset("eve@example.org").expect(202);
@@ -266,9 +321,44 @@ on_both! {
         }
     }
 
+}
+
+on_both_with_providers! {
+    fn what_providers_lead_to_is_documented(social) {
+        let document: Value = serde_json::from_str(COMMITTED).unwrap();
+        let native = social.client.post("/v1/social/google/flows").json(&json!({ "native": true })).send().expect(201);
+        let begun = social.asks_to_begin("twitter", &"v".repeat(43)).expect(201);
+        let flow = social.begins("google");
+        let back = social.browser_goes_to(&social.google_says(&flow, "g-1", &proven("ada@example.org")));
+        let code = parameter(back.header("location").unwrap(), "code").unwrap();
+        let exchanged = social.exchanges(&code, &flow.verifier).expect(200);
+        let ada = SignedIn::of(&exchanged);
+        let waiting = social.arrives_by_twitter("ada", "12").expect(200);
+        let go_on = waiting.json()["continuation"].as_str().unwrap().to_owned();
+        let given = social.gives_email(&go_on, "ada@work.example");
+        let linking = social.asks_to_link(&ada, "google", &"v".repeat(43)).expect(201);
+        let linked = social.links_twitter(&ada, "ada", "12").expect(200);
+        let other = SignedIn::of(&social.arrives_by_google("g-2", &proven("ada@gmail.com")).expect(200));
+        let preview = merges(social, &ada, &other, true).expect(200);
+        let listed = reads(social, &ada, "/v1/me/identities").expect(200);
+        let id = listed.json()["items"][1]["id"].clone();
+        let options = social.client.get("/v1/sign-in-options").send().expect(200);
+        assert_eq!(options.json()["providers"].as_array().unwrap().len(), 4);
+        let rows = [
+            ("begin_social_sign_in", native), ("begin_social_sign_in", begun), ("come_back_from_provider", back),
+            ("exchange_social_code", exchanged), ("exchange_social_code", waiting), ("give_social_email", given),
+            ("confirm_social_email", social.proves_email(&go_on, "AAAA-AAAA")), ("begin_linking", linking),
+            ("finish_linking", linked), ("list_my_identities", listed), ("merge_my_accounts", preview),
+            ("unlink_identity", social.unlinks(&ada, &id).expect(204)), ("get_sign_in_options", options),
+        ];
+        for (name, answer) in rows {
+            is_documented(&document, operation(&document, name), &answer);
+        }
+    }
+
     fn every_problem_can_be_met_and_is_explained(app) {
         let documented = table_codes();
-        let met: BTreeSet<String> = [simple_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
+        let met: BTreeSet<String> = [social_problems(app), simple_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
         let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, _)| (*code).to_owned()).collect();
         assert_eq!(met.intersection(&elsewhere).count(), 0, "these can be met");
         let all: BTreeSet<String> = met.union(&elsewhere).cloned().collect();
@@ -280,6 +370,9 @@ on_both! {
         }
     }
 
+}
+
+on_both! {
     fn the_documentation_loads_nothing_from_elsewhere(app) {
         for home in ["/docs", "/docs/"] {
             let page = app.client.get(home).send().expect(200);
@@ -330,6 +423,10 @@ fn answers_have_all_their_fields() {
         "ConversationPage",
         "MessagePage",
         "Session",
+        "EmailRequired",
+        "FlowBegun",
+        "MyIdentity",
+        "MergeBody",
         "SecretInspected",
         "InteractionPushed",
         "Problem",

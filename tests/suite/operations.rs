@@ -63,12 +63,17 @@ impl Call {
     }
 }
 
+/// The id of nothing.
+const ABSENT: &str = "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20";
+
 type Row = (&'static str, Who, u16, fn() -> Value);
 
 const NOTHING: fn() -> Value = || Value::Null;
 const SECRET: fn() -> Value = || json!({ "token": "A".repeat(43) });
 const SECRET_SPENT: fn() -> Value = || json!({ "token": "A".repeat(43), "password": PASSWORD });
 const ADDRESS: fn() -> Value = || json!({ "email": "nobody@example.org" });
+const CODE: fn() -> Value = || json!({ "code": "garbage", "code_verifier": "v".repeat(43) });
+const NATIVE: fn() -> Value = || json!({ "native": true });
 const SAY: fn() -> Value = || json!({ "body_text": "hello" });
 
 /// What each operation needs and answers: an operation that is not here fails the tests over the whole document.
@@ -87,6 +92,19 @@ const ROWS: &[Row] = &[
     ("confirm_password_reset", Who::Anybody, 404, SECRET_SPENT),
     ("sign_in", Who::Anybody, 201, || json!({ "email": "ada@example.org", "password": PASSWORD })),
     ("refresh_session", Who::Anybody, 401, || json!({ "refresh_token": "garbage" })),
+    // no provider is configured here: what they answer where there are some is told by stories of their own
+    ("begin_social_sign_in", Who::Anybody, 404, NATIVE),
+    ("come_back_from_provider", Who::Anybody, 404, NOTHING),
+    ("exchange_social_code", Who::Anybody, 404, CODE),
+    ("sign_in_with_provider_token", Who::Anybody, 404, || json!({ "flow_id": ABSENT, "id_token": "garbage" })),
+    ("give_social_email", Who::Anybody, 404, || json!({ "continuation": "garbage", "email": "nobody@example.org" })),
+    ("confirm_social_email", Who::Anybody, 404, || json!({ "continuation": "garbage", "code": "ABCD-EFGH" })),
+    ("set_my_password", Who::Customer, 422, || json!({ "password": PASSWORD })),
+    ("list_my_identities", Who::Customer, 200, NOTHING),
+    ("begin_linking", Who::Customer, 404, NATIVE),
+    ("finish_linking", Who::Customer, 404, CODE),
+    ("unlink_identity", Who::Customer, 404, NOTHING),
+    ("merge_my_accounts", Who::Customer, 422, || json!({ "access_token": "garbage" })),
     ("sign_out", Who::Customer, 204, NOTHING),
     ("get_me", Who::Customer, 200, NOTHING),
     ("change_me", Who::Customer, 200, || json!({ "full_name": "Ada" })),
@@ -115,7 +133,8 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
             let name = operation["operationId"].as_str().unwrap();
             let row = ROWS.iter().find(|row| row.0 == name);
             let (operation, who, status, body) = *row.unwrap_or_else(|| panic!("who may call {name}? add a row"));
-            let path = template.replace("{id}", &world.conversation);
+            let path = template.replace("{id}", &world.conversation).replace("{identity}", ABSENT);
+            let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");
             calls.push(Call { operation, who, status, method: method.to_uppercase(), path, body });
         }

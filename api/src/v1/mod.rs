@@ -7,6 +7,7 @@ pub mod identities;
 pub mod interactions;
 pub mod me;
 pub mod merges;
+pub mod my_password;
 pub mod password_resets;
 pub mod pushes;
 pub mod secrets;
@@ -38,6 +39,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(social::confirm_social_email)
         .service(me::get_me)
         .service(me::change_me)
+        .service(my_password::set_my_password)
         .service(identities::list_my_identities)
         .service(identities::finish_linking)
         .service(identities::begin_linking)

@@ -124,7 +124,11 @@ pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityI
 pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
     work.must_hold(Lock::Account(session.account_id))?;
     diesel::update(sessions::table.filter(sessions::id.eq(session.id)))
-        .set((sessions::counter.eq(session.counter), sessions::rotated_at.eq(session.rotated_at)))
+        .set((
+            sessions::epoch.eq(session.epoch),
+            sessions::counter.eq(session.counter),
+            sessions::rotated_at.eq(session.rotated_at),
+        ))
         .execute(work.conn)?;
     Ok(())
 }
@@ -158,6 +162,16 @@ pub fn end_of_identity(
     let now = work.now();
     let live = sessions::account_id.eq(account).and(sessions::ended_at.is_null());
     Ok(diesel::update(sessions::table.filter(live.and(sessions::identity_id.eq(identity).assume_not_null())))
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
+        .execute(work.conn)?)
+}
+
+/// Ends every live session of an account but this one; gives how many there were.
+pub fn end_others(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<usize> {
+    work.must_hold(Lock::Account(session.account_id))?;
+    let now = work.now();
+    let live = sessions::account_id.eq(session.account_id).and(sessions::ended_at.is_null());
+    Ok(diesel::update(sessions::table.filter(live.and(sessions::id.ne(session.id))))
         .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
         .execute(work.conn)?)
 }

@@ -3,19 +3,22 @@
 //! Every figure is printed as a ratio to a limit measured in the same run: CPU time (user and system) of the server
 //! process from `/proc`, over a counted number of requests. Loopback only, and bounded.
 //!
-//! `cargo run --release -p doorstep-tests --bin bench -- [--timing] [postgres://… of an empty database]`
+//! `cargo run --release -p doorstep-tests --bin bench -- [--timing|--providers] [postgres://… of an empty database]`
 //!
-//! With `--timing` it compares only how long a wrong sign-in takes, by who has the address.
+//! With `--timing` it compares only how long a wrong sign-in takes, by who has the address; with `--providers` only what
+//! a provider that misbehaves costs others.
 
 #![expect(clippy::disallowed_methods, reason = "a load driver measures time and keeps a pace")]
 #![expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts fit a float")]
 
 mod load;
+mod providers;
 mod server;
 mod timing;
 
 use std::time::Duration;
 
+use doorstep_tests::providers::twitter::Twitter;
 use load::{Ask, Connection, hammer, one_hash, percentile, read_me_steadily};
 use server::{Cost, Server};
 
@@ -24,8 +27,15 @@ const ROUNDS: usize = 10;
 
 fn main() {
     let (options, databases): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with("--"));
-    let mut server = Server::start(databases.first().map(String::as_str));
+    let twitter = Twitter::start();
+    let told = providers::environment(&twitter);
+    let mut server = Server::start(databases.first().map(String::as_str), &told);
     println!("database: {}", if databases.is_empty() { "SQLite" } else { "PostgreSQL" });
+    if options.iter().any(|option| option == "--providers") {
+        let owners = server.claims(1);
+        providers::compare(&server, &twitter, &server.signs_in(&owners[0]).access_token);
+        return;
+    }
     if options.iter().any(|option| option == "--timing") {
         timing::compare(&server);
         return;

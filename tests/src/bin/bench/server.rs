@@ -22,6 +22,7 @@ pub struct Server {
     address: String,
     dir: TempDir,
     database: Option<String>,
+    environment: Vec<(String, String)>,
     key: String,
     next_push: AtomicU64,
 }
@@ -71,12 +72,13 @@ fn postgres_seconds() -> f64 {
 }
 
 impl Server {
-    pub fn start(database: Option<&str>) -> Self {
+    pub fn start(database: Option<&str>, environment: &[(String, String)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = database.map(str::to_owned);
-        let (process, address, key) = launch(dir.path(), database.as_deref());
+        let (process, address, key) = launch(dir.path(), database.as_deref(), environment);
         Self {
             process,
+            environment: environment.to_vec(),
             address,
             dir,
             database,
@@ -253,7 +255,7 @@ impl Server {
                 self.process.kill().unwrap();
                 self.process.wait().unwrap();
                 let started = now();
-                let (process, address, _) = launch(self.dir.path(), self.database.as_deref());
+                let (process, address, _) = launch(self.dir.path(), self.database.as_deref(), &self.environment);
                 (self.process, self.address) = (process, address);
                 repeat(&self.address, &Ask::get("/readyz", None), 1);
                 started.elapsed().as_secs_f64()
@@ -279,11 +281,16 @@ fn push(n: u64) -> Value {
 }
 
 /// Starts the binary beside this one, and reads what it says until it listens: process, address, first API key.
-fn launch(dir: &std::path::Path, database: Option<&str>) -> (Child, String, Option<String>) {
+fn launch(
+    dir: &std::path::Path,
+    database: Option<&str>,
+    environment: &[(String, String)],
+) -> (Child, String, Option<String>) {
     let binary: PathBuf = std::env::current_exe().unwrap().with_file_name("doorstep");
     let mut command = Command::new(binary);
     command.current_dir(dir).env("DOORSTEP_SERVER_LISTEN", "127.0.0.1:0").env("DOORSTEP_LOG_LEVEL", "warn");
     command.env("DOORSTEP_SERVER_TRUSTED_PROXIES", "127.0.0.1");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.envs(database.map(|url| ("DATABASE_URL", url))).stdout(Stdio::piped());
     let mut process = command.spawn().expect("build it first: cargo build --release");
     let (mut address, mut key) = (String::new(), None);

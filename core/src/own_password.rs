@@ -1,0 +1,85 @@
+//! A signed-in owner sets their first password, or another in place of the one they know. Everything older ends but
+//! the session that does it.
+
+use serde_json::json;
+
+use crate::access_token::AccessClaims;
+use crate::audit::{self, Actor};
+use crate::db::{self, Work};
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::hashing::{PasswordHash, Verdict};
+use crate::identity::IdentityKind;
+use crate::mail::MailContent;
+use crate::outbox;
+use crate::session::{self, EndReason, Issued, SignedIn};
+use crate::settings::{self, Method};
+use crate::throttle::{self, Scope};
+use crate::ways_in;
+
+/// What the new password is judged by, and what there is to compare the current one with.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub stored: Option<PasswordHash>,
+    pub address: EmailAddress,
+}
+
+/// First half: counts the attempt where there is a password to guess at. No connection is held while it is compared.
+pub fn begin(work: &mut Work<'_>, who: &SignedIn) -> Result<Candidate> {
+    who.require_fresh(work.now())?;
+    settings::current(work)?.offers(&Method::Password)?;
+    let proven = db::identities::list_proven(work, who.account.id)?;
+    let address = proven.iter().find(|identity| identity.key.kind == IdentityKind::Email);
+    let address = EmailAddress::stored(&address.ok_or(Error::AddressNeeded)?.key.subject)?;
+    let stored = db::credentials::find_password(work, who.account.id)?;
+    if stored.is_some() {
+        throttle::before_password(work, scope(who))?;
+    }
+    Ok(Candidate { stored, address })
+}
+
+fn scope(who: &SignedIn) -> Scope<'static> {
+    Scope::Device(who.account.id, who.session.device_id)
+}
+
+/// The fault of a current password that is not the one, or not there.
+#[must_use]
+pub fn not_current(given: bool) -> Error {
+    if given {
+        Error::invalid("/current_password", "wrong_password", "It is not the current password.")
+    } else {
+        Error::invalid("/current_password", "required", "The account has a password: send it as well.")
+    }
+}
+
+/// Second half: sets the password if the current one was right and is still the same.
+pub fn finish(
+    work: &mut Work<'_>,
+    claims: &AccessClaims,
+    candidate: &Candidate,
+    verdict: Option<&Verdict>,
+    new: &PasswordHash,
+) -> Result<Issued> {
+    let device = session::authenticate(work, claims).map(|who| scope(&who))?;
+    throttle::hold(work, device)?;
+    let who = session::authenticate_to_write(work, claims)?;
+    who.require_fresh(work.now())?;
+    let settings = settings::current(work)?;
+    settings.offers(&Method::Password)?;
+    let account = who.account.id;
+    let unchanged = db::credentials::find_password(work, account)? == candidate.stored;
+    let right = candidate.stored.is_none() || matches!(verdict, Some(Verdict::Right { .. }));
+    if !unchanged || !right {
+        return Err(not_current(true));
+    }
+    if candidate.stored.is_some() {
+        throttle::password_was_right(work, device)?;
+    }
+    db::credentials::put_password(work, account, new)?;
+    let (issued, ended) = session::purge_others(work, &settings, &who, EndReason::Purged)?;
+    let action = if candidate.stored.is_some() { "password.changed" } else { "password.set" };
+    audit::record(work, action, Actor::Account(account), Some(account), &json!({ "sessions_ended": ended }))?;
+    outbox::post_event(work, "account.updated", account, &json!({ "fields": ["password"] }))?;
+    ways_in::tell_proven_addresses(work, account, &MailContent::PasswordSet { at: work.now() })?;
+    Ok(issued)
+}

@@ -1,0 +1,112 @@
+//! What a provider that misbehaves costs everybody else: p99 of GET /v1/me while people try to sign in with it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use doorstep_tests::http::Client;
+use doorstep_tests::providers::twitter::{CLIENT_ID, CLIENT_SECRET, TOKEN, Twitter, User};
+use doorstep_tests::providers::{code_challenge, parameter};
+use doorstep_tests::standin::Behaviour;
+use serde_json::json;
+
+use crate::load::{percentile, read_me_steadily};
+use crate::server::Server;
+
+const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+/// Clients that try, each so often.
+const CLIENTS: usize = 8;
+const PACE: Duration = Duration::from_millis(250);
+/// How often all are measured in turn, and for how long each time.
+const ROUNDS: usize = 6;
+const EACH: Duration = Duration::from_secs(10);
+
+/// What the provider does, in the order it is measured in.
+fn behaviours() -> [(&'static str, Behaviour); 6] {
+    [
+        ("well", Behaviour::AsDocumented),
+        ("dead (never answers)", Behaviour::Hang),
+        ("slow (an octet a second)", Behaviour::Drip),
+        ("huge (no end)", Behaviour::Huge),
+        ("garbled (HTML)", Behaviour::Html),
+        ("garbled (deep JSON)", Behaviour::DeepJson),
+    ]
+}
+
+/// What the server is told of the stand-in.
+pub fn environment(twitter: &Twitter) -> Vec<(String, String)> {
+    let x = twitter.url();
+    let of = |key: &str, value: String| (format!("DOORSTEP_{key}"), value);
+    vec![
+        of("SOCIAL_REDIRECT_URIS", REDIRECT_URI.to_owned()),
+        of("PROVIDERS_TWITTER_CLIENT_ID", CLIENT_ID.to_owned()),
+        of("PROVIDERS_TWITTER_CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        of("PROVIDERS_TWITTER_AUTHORIZATION_URL", format!("{x}/i/oauth2/authorize")),
+        of("PROVIDERS_TWITTER_API_URL", format!("{x}/2")),
+    ]
+}
+
+/// Prints the p99 of reading `/me` with nobody at the provider, and with clients there while it misbehaves.
+pub fn compare(server: &Server, twitter: &Twitter, token: &str) {
+    twitter.knows(User::new("ada", "12", None));
+    let mut quiet = Vec::new();
+    let mut busy = behaviours().map(|_| Vec::new());
+    for _ in 0..ROUNDS {
+        quiet.extend(read_me_steadily(server, token, EACH));
+        for (times, (_, behaviour)) in busy.iter_mut().zip(behaviours()) {
+            twitter.script(TOKEN, behaviour);
+            times.extend(while_clients_try(server, twitter, || read_me_steadily(server, token, EACH)));
+        }
+    }
+    let p99 = |times: &[f64]| percentile(times, 0.99);
+    println!("p99 of GET /v1/me with nobody at the provider: {:.2} ms of {}", p99(&quiet) * 1e3, quiet.len());
+    for (times, (what, _)) in busy.iter().zip(behaviours()) {
+        println!(
+            "… with {CLIENTS} clients there, each every {} ms, while it does {what}: {:.2} ms = {:.2} × nobody = {:.2} × well",
+            PACE.as_millis(),
+            p99(times) * 1e3,
+            p99(times) / p99(&quiet),
+            p99(times) / p99(&busy[0]),
+        );
+    }
+}
+
+fn while_clients_try<T>(server: &Server, twitter: &Twitter, run: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (over, server) = (&over, &server);
+            scope.spawn(move || {
+                let http = Client::new(&format!("http://{}", server.address()));
+                while !over.load(Ordering::Relaxed) {
+                    tries(&http, twitter, client);
+                    std::thread::sleep(PACE);
+                }
+            });
+        }
+        let result = run();
+        over.store(true, Ordering::Relaxed);
+        // whoever is kept waiting is let go
+        twitter.script(TOKEN, Behaviour::AsDocumented);
+        result
+    })
+}
+
+/// One round trip; how it ends is the provider's business.
+fn tries(http: &Client, twitter: &Twitter, client: usize) {
+    let verifier = "v".repeat(43);
+    let caller = format!("10.2.0.{}", client + 1);
+    let post =
+        |path: &str, body: serde_json::Value| http.post(path).header("X-Forwarded-For", &caller).json(&body).send();
+    let begin = json!({ "redirect_uri": REDIRECT_URI, "code_challenge": code_challenge(&verifier) });
+    let begun = post("/v1/social/twitter/flows", begin);
+    if begun.status != 201 {
+        return;
+    }
+    let url = begun.json()["authorization_url"].as_str().unwrap().to_owned();
+    let callback = twitter.consents(&url, "ada");
+    let path = &callback[callback.find("/v1/").unwrap()..];
+    let back = http.get(path).send().expect(303);
+    let code = parameter(back.header("location").unwrap(), "code").unwrap();
+    let answer = post("/v1/social/exchange", json!({ "code": code, "code_verifier": verifier }));
+    assert!([200, 502, 503, 504].contains(&answer.status), "{}", answer.status);
+}
