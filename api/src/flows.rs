@@ -109,7 +109,7 @@ pub async fn change_password(
 ) -> Result<Issued, Problem> {
     let new = Password::parse(new).map_err(|fault| Error::WeakPassword(vec![fault]))?;
     let place = state.hasher.take_place()?;
-    let candidate = customer.write(own_password::begin).await?;
+    let candidate = customer.write_by(own_password::begin).await?;
     let verdict = match (&candidate.stored, current) {
         (None, _) => {
             drop(place);

@@ -52,7 +52,7 @@ fn describe(work: &Work<'_>, identity: Identity, proven_at: Timestamp, usable: &
 
 /// Links whoever has arrived to the account of the session that began the flow and now finishes it.
 pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &Arrival) -> Result<LinkedIdentity> {
-    ownership::hold(work, &[&arrival.key])?;
+    ownership::hold(work, &[&arrival.key], &[claims.sub])?;
     let who = session::authenticate_to_write(work, claims)?;
     let account = who.account.id;
     let flow = social_flow::find_for(work, flow, Some(&who))?;
@@ -91,7 +91,7 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
 pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Result<()> {
     let before = db::identities::find_of(work, claims.sub, id)?;
     if let Some(identity) = &before {
-        ownership::hold(work, &[&identity.key])?;
+        ownership::hold(work, &[&identity.key], &[claims.sub])?;
     }
     let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;

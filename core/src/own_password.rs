@@ -25,7 +25,10 @@ pub struct Candidate {
 }
 
 /// First half: counts the attempt where there is a password to guess at. No connection is held while it is compared.
-pub fn begin(work: &mut Work<'_>, who: &SignedIn) -> Result<Candidate> {
+pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
+    let who = session::authenticate(work, claims)?;
+    throttle::hold(work, scope(&who))?;
+    let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;
     settings::current(work)?.offers(&Method::Password)?;
     let proven = db::identities::list_proven(work, who.account.id)?;
@@ -33,7 +36,7 @@ pub fn begin(work: &mut Work<'_>, who: &SignedIn) -> Result<Candidate> {
     let address = EmailAddress::stored(&address.ok_or(Error::AddressNeeded)?.key.subject)?;
     let stored = db::credentials::find_password(work, who.account.id)?;
     if stored.is_some() {
-        throttle::before_password(work, scope(who))?;
+        throttle::before_password(work, scope(&who))?;
     }
     Ok(Candidate { stored, address })
 }

@@ -39,12 +39,12 @@ pub fn look_up(work: &mut Work<'_>, key: &IdentityKey) -> Result<Held> {
     })
 }
 
-/// Holds identities and the accounts of whoever has them, and looks. Whose an identity is changes only in a unit
-/// that holds it, so the accounts are the right ones.
-pub fn hold(work: &mut Work<'_>, keys: &[&IdentityKey]) -> Result<()> {
+/// Holds identities, and then the accounts of whoever has them together with others. Whose an identity is changes only
+/// in a unit that holds it, so the accounts are the right ones.
+pub fn hold(work: &mut Work<'_>, keys: &[&IdentityKey], others: &[AccountId]) -> Result<()> {
     let names: Vec<Lock<'_>> = keys.iter().map(|key| Lock::Identity(key)).collect();
     work.hold(&names)?;
-    let mut accounts = Vec::new();
+    let mut accounts = others.to_vec();
     for key in keys {
         accounts.extend(db::identities::find(work, key)?.map(|identity| identity.account_id));
     }
@@ -54,7 +54,7 @@ pub fn hold(work: &mut Work<'_>, keys: &[&IdentityKey]) -> Result<()> {
 
 /// [`hold`] and [`look_up`] for one.
 pub fn hold_and_look_up(work: &mut Work<'_>, key: &IdentityKey) -> Result<Held> {
-    hold(work, &[key])?;
+    hold(work, &[key], &[])?;
     look_up(work, key)
 }
 

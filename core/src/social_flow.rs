@@ -203,15 +203,11 @@ pub struct Presented {
 
 /// The app shows the one-time code and its verifier. Of all who do, one is let through.
 pub fn present_code(work: &mut Work<'_>, code: &str, verifier: &str, who: Option<&SignedIn>) -> Result<Presented> {
-    let Some(id) = FlowToken::Code.parse(code, work.keyring()) else {
-        throttle::before_try(work)?;
-        return Err(Error::FlowUnknown.and_keep());
-    };
+    let Some(id) = FlowToken::Code.parse(code, work.keyring()) else { return wrong(work, who) };
     let flow = find_for(work, id, who)?;
     let right = flow.app.as_ref().is_some_and(|(_, challenge)| same(s256(verifier).as_bytes(), challenge.as_bytes()));
     if !right {
-        throttle::before_try(work)?;
-        return Err(Error::FlowUnknown.and_keep());
+        return wrong(work, who);
     }
     if flow.state == FlowState::Spent {
         return shown_again(work, &flow);
@@ -223,6 +219,15 @@ pub fn present_code(work: &mut Work<'_>, code: &str, verifier: &str, who: Option
     let code = work.keyring().open(CODE, sealed)?;
     let code = Zeroizing::new(String::from_utf8_lossy(&code).into_owned());
     present(work, &flow, Some(code))
+}
+
+/// What was made up is counted of a stranger. Whoever is signed in is known, and has their account held, before which
+/// nothing that is counted of a caller may be.
+fn wrong(work: &mut Work<'_>, who: Option<&SignedIn>) -> Result<Presented> {
+    if who.is_none() {
+        throttle::before_try(work)?;
+    }
+    Err(Error::FlowUnknown.and_keep())
 }
 
 /// A code is shown that has opened a session long ago: somebody has copied it (RFC 6749, section 4.1.2).

@@ -68,7 +68,7 @@ pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival) -> Result<Fi
     let address = linking::counts(arrival.key.kind, trusted, arrival.email.as_ref());
     let email = address.map(IdentityKey::email);
     let keys: Vec<&IdentityKey> = email.iter().chain([&arrival.key]).collect();
-    ownership::hold(work, &keys)?;
+    ownership::hold(work, &keys, &[])?;
     let subject = ownership::look_up(work, &arrival.key)?;
     let held = email.as_ref().map(|key| ownership::look_up(work, key)).transpose()?;
     let house = house(&settings, &flow.provider, address);
@@ -232,7 +232,7 @@ pub fn confirm_email(work: &mut Work<'_>, continuation: &str, code: &str) -> Res
     let (flow, arrival) = continued(work, continuation)?;
     let shown = challenge::recognise_for_flow(work, flow.id, &arrival.key, code)?;
     let email = IdentityKey::email(&shown.address);
-    ownership::hold(work, &[&email, &arrival.key])?;
+    ownership::hold(work, &[&email, &arrival.key], &[])?;
     let (address, subject) = (ownership::look_up(work, &email)?, ownership::look_up(work, &arrival.key)?);
     let settings = settings::current(work)?;
     let made = Made { purpose: shown.purpose, held_by: shown.account_id.zip(shown.epoch) };
