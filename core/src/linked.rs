@@ -72,7 +72,7 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
                 json!({ "kind": arrival.key.kind, "provider": flow.provider, "identity_id": taken.identities.first() });
             audit::record(work, "identity.linked", Actor::Account(account), Some(account), &detail)?;
             outbox::post_event(work, "identity.linked", account, &detail)?;
-            let named = Named::of(work.providers(), &arrival.key, arrival.label.as_deref());
+            let named = Named::of_arrival(work.providers(), arrival);
             ways_in::tell_proven_addresses(work, account, &MailContent::IdentityLinked { named, at: work.now() })?;
         }
         Linking::Already => {}

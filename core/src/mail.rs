@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::identity::{IdentityKey, IdentityKind};
-use crate::provider::Providers;
+use crate::provider::{Arrival, Providers};
 
 /// A mail on its way: sealed in the outbox until it is sent, then forgotten.
 #[derive(Clone, Serialize, Deserialize)]
@@ -96,6 +96,15 @@ pub struct Named {
 }
 
 impl Named {
+    /// Whoever has just arrived. An address is said only where the provider says that it is verified: anybody may have
+    /// typed the reader's.
+    #[must_use]
+    pub fn of_arrival(providers: &Providers, arrival: &Arrival) -> Self {
+        let verified = arrival.email.as_ref().filter(|email| email.verified).map(|email| email.address.as_str());
+        let twitter = arrival.key.kind == IdentityKind::Twitter;
+        Self::of(providers, &arrival.key, if twitter { arrival.label.as_deref() } else { verified })
+    }
+
     #[must_use]
     pub fn of(providers: &Providers, key: &IdentityKey, label: Option<&str>) -> Self {
         let title = providers.of(key).map(|provider| provider.title.clone());
@@ -173,7 +182,21 @@ impl MailContent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Provider;
+    use crate::provider::{Provider, ProviderEmail};
+
+    #[test]
+    fn an_address_that_somebody_typed_at_a_provider_is_not_said_to_its_reader() {
+        let email = |verified| ProviderEmail::read(&"v@example.org".into(), &verified, &serde_json::Value::Null);
+        let arrival = |verified: bool| Arrival {
+            key: IdentityKey::oidc("https://login.example", "666").unwrap(),
+            label: Some("v@example.org".to_owned()),
+            name: Some("V".to_owned()),
+            email: email(verified.into()),
+        };
+        let handle = |verified| Named::of_arrival(&Providers::default(), &arrival(verified)).handle;
+        assert_eq!(handle(false), None);
+        assert_eq!(handle(true), Some("v@example.org".to_owned()));
+    }
 
     #[test]
     fn rl_14_a_handle_can_say_nothing_but_a_handle() {

@@ -176,7 +176,7 @@ fn tell(work: &mut Work<'_>, flow: &Flow, arrival: &Arrival, taken: &Taken, sess
     if taken.how == How::Created {
         return Ok(());
     }
-    let named = Named::of(work.providers(), &arrival.key, arrival.label.as_deref());
+    let named = Named::of_arrival(work.providers(), arrival);
     ways_in::tell_proven_addresses(work, taken.account, &MailContent::ClaimedByProvider { named, at: work.now() })
 }
 
@@ -216,7 +216,7 @@ pub fn ask_email(work: &mut Work<'_>, continuation: &str, address: &EmailAddress
         mailed,
     };
     let (id, secret) = challenge::make(work, &new)?;
-    let named = Named::of(work.providers(), &arrival.key, arrival.label.as_deref());
+    let named = Named::of_arrival(work.providers(), &arrival);
     let content = match answer {
         Answer::SocialEmail => {
             Some(MailContent::SocialEmail { code: secret.code, code_minutes: secret.code_minutes, named })
