@@ -131,6 +131,7 @@ impl FreshCustomer {
     }
 
     /// Who is behind the request, for a use case that hashes between two units of work.
+    #[must_use]
     pub const fn origin(&self) -> &Origin {
         &self.0.origin
     }

@@ -141,7 +141,8 @@ fn a_code_is_good_only_while_the_subject_is_nobodys() {
 
 #[test]
 fn what_is_proven_together_goes_to_an_account_that_is_proven_in_whole() {
-    let rows: [(&str, &[Option<(u8, bool)>], Option<u8>); 7] = [
+    type Row = (&'static str, &'static [Option<(u8, bool)>], Option<u8>);
+    let rows: [Row; 7] = [
         ("nobody's: a new one", &[None, None], None),
         ("rule 10: the whole account", &[Some((1, true))], Some(1)),
         ("PH-19, rule 10: a part: a new one", &[Some((1, false))], None),

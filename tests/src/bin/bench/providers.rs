@@ -46,7 +46,9 @@ pub fn environment(twitter: &Twitter) -> Vec<(String, String)> {
 }
 
 /// Prints the p99 of reading `/me` with nobody at the provider, and with clients there while it misbehaves.
-pub fn compare(server: &Server, twitter: &Twitter, token: &str) {
+pub fn compare(server: &Server, twitter: &Twitter) {
+    let owners = server.claims(1);
+    let token = &server.signs_in(&owners[0]).access_token;
     twitter.knows(User::new("ada", "12", None));
     let mut quiet = Vec::new();
     let mut busy = behaviours().map(|_| Vec::new());
