@@ -21,7 +21,7 @@ const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "_
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with.
-const HOT: [(&str, &str); 18] = [
+const HOT: [(&str, &str); 17] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("UPDATE sessions SET counter", "id"),
@@ -38,7 +38,6 @@ const HOT: [(&str, &str); 18] = [
     ("FROM `social_flows` WHERE (`social_flows`.`id` = ?)", "id"),
     ("UPDATE `social_flows` SET `state` = ?, `sealed` = ?, `code_expires_at` = ?", "id"),
     ("(`social_flows`.`account_id` = ?) AND (`social_flows`.`ended_at` IS NULL)", "account_id"),
-    ("(`challenges`.`flow_id` = ?)", "flow_id"),
     ("`old`.`expires_at` < ?", "expires_at"),
 ];
 
