@@ -44,6 +44,7 @@ mod sessions;
 mod slow_clients;
 mod slow_databases;
 mod social_callbacks;
+mod social_flow_lives;
 mod social_flows;
 mod social_races;
 mod social_sign_in;

@@ -12,7 +12,7 @@ use crate::social_flows::refused;
 
 /// A problem with the redirect URI and nothing else.
 #[track_caller]
-fn not_allowed(answer: Answer, asked: &str) {
+fn not_allowed(answer: &Answer, asked: &str) {
     let body = answer.json();
     let found = (answer.status, &body["code"], &body["errors"][0]["pointer"], &body["errors"][0]["code"]);
     assert_eq!(found, (422, &json!("validation_failed"), &json!("/redirect_uri"), &json!("not_allowed")), "{asked:?}");
@@ -60,10 +60,10 @@ on_both_with_providers! {
         let who = social.signs_up("v@example.org");
         let challenge = doorstep_tests::providers::code_challenge(&(random() + &random()));
         for asked in wrong {
-            not_allowed(social.asks_to_begin_at("google", asked, &(random() + &random())), asked);
+            not_allowed(&social.asks_to_begin_at("google", asked, &(random() + &random())), asked);
             let body = json!({ "redirect_uri": asked, "code_challenge": challenge });
             let link = social.client.post("/v1/me/identities/google").bearer(&who.access_token).json(&body).send();
-            not_allowed(link, asked);
+            not_allowed(&link, asked);
         }
         assert_eq!(social.count("SELECT count(*) AS n FROM social_flows"), 0);
         // nor by anything that the browser brings
@@ -95,7 +95,7 @@ on_both_with_providers! {
             "com.shop.app:/callback?x=1", "com.shop.app2:/callback", "COM.shop.app:/callback", "com.evil.app:/callback", "shop:/callback",
         ];
         for asked in wrong {
-            not_allowed(social.asks_to_begin_at("google", asked, &(random() + &random())), asked);
+            not_allowed(&social.asks_to_begin_at("google", asked, &(random() + &random())), asked);
         }
     }
 
