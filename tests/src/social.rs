@@ -11,6 +11,7 @@ use crate::providers::facebook::{self, Facebook};
 use crate::providers::issuer::{self, Issuer};
 use crate::providers::twitter::{self, Twitter};
 use crate::providers::{code_challenge, parameter, random};
+use crate::standin::Call;
 use crate::{App, Db, Setup, SignedIn};
 
 /// Where the app has browsers sent back to.
@@ -18,6 +19,8 @@ pub const REDIRECT_URI: &str = "https://help.shop.example/signed-in";
 pub const NATIVE_CLIENT_ID: &str = "doorstep-phone";
 /// An OpenID provider that the operator added.
 pub const ACME: &str = "acme";
+/// All there are.
+pub const PROVIDERS: [&str; 4] = ["google", "facebook", "twitter", ACME];
 
 /// A running Doorstep and the providers it knows.
 pub struct Social {
@@ -56,8 +59,16 @@ pub fn run(db: Db, story: fn(&mut Social)) {
 
 /// The configuration of the providers.
 pub fn configure(config: &mut Config, google: &str, facebook: &Facebook, twitter: &Twitter, acme: &str) {
+    let read = Config::from_parts(&configuration(google, facebook, twitter, acme), &[]).unwrap();
+    config.providers = read.providers;
+    config.social = read.social;
+}
+
+/// The same as an operator writes it into `doorstep.toml`.
+#[must_use]
+pub fn configuration(google: &str, facebook: &Facebook, twitter: &Twitter, acme: &str) -> String {
     let (fb, x) = (facebook.url(), twitter.url());
-    let text = format!(
+    format!(
         r#"
         [social]
         redirect_uris = ["{REDIRECT_URI}", "http://127.0.0.1/callback", "com.shop.app:/callback"]
@@ -94,10 +105,7 @@ pub fn configure(config: &mut Config, google: &str, facebook: &Facebook, twitter
         x_id = twitter::CLIENT_ID,
         x_secret = twitter::CLIENT_SECRET,
         authorize = twitter::AUTHORIZE,
-    );
-    let read = Config::from_parts(&text, &[]).unwrap();
-    config.providers = read.providers;
-    config.social = read.social;
+    )
 }
 
 impl Social {
@@ -113,14 +121,24 @@ impl Social {
 
     /// Asks to begin a flow, with a verifier of its own.
     pub fn asks_to_begin(&self, provider: &str, verifier: &str) -> Answer {
-        let body = json!({ "redirect_uri": REDIRECT_URI, "code_challenge": code_challenge(verifier) });
+        self.asks_to_begin_at(provider, REDIRECT_URI, verifier)
+    }
+
+    /// The same by an app at another place.
+    pub fn asks_to_begin_at(&self, provider: &str, redirect_uri: &str, verifier: &str) -> Answer {
+        let body = json!({ "redirect_uri": redirect_uri, "code_challenge": code_challenge(verifier) });
         self.client.post(&format!("/v1/social/{provider}/flows")).json(&body).send()
     }
 
     /// Begins to sign in.
     pub fn begins(&self, provider: &str) -> Flow {
+        self.begins_at(provider, REDIRECT_URI)
+    }
+
+    /// Begins to sign in, in an app at another place.
+    pub fn begins_at(&self, provider: &str, redirect_uri: &str) -> Flow {
         let verifier = random() + &random();
-        let answer = self.asks_to_begin(provider, &verifier).expect(201);
+        let answer = self.asks_to_begin_at(provider, redirect_uri, &verifier).expect(201);
         flow(provider, verifier, &answer)
     }
 
@@ -167,6 +185,32 @@ impl Social {
     /// As [`Social::google_says`], for the provider that the operator added.
     pub fn acme_says(&self, flow: &Flow, sub: &str, said: &Value) -> String {
         says(&self.acme, flow, sub, said)
+    }
+
+    /// Where a provider, whichever it is, sends the browser of whoever has this number there, and no address.
+    pub fn consents(&self, flow: &Flow, number: &str) -> String {
+        match flow.provider.as_str() {
+            "google" => self.google_says(flow, number, &json!({})),
+            "facebook" => {
+                self.facebook.knows(facebook::User::new(number, number, None));
+                self.facebook.consents(&flow.url, number)
+            }
+            "twitter" => {
+                self.twitter.knows(twitter::User::new(number, number, None));
+                self.twitter.consents(&flow.url, number)
+            }
+            _ => self.acme_says(flow, number, &json!({})),
+        }
+    }
+
+    /// What a provider's token endpoint was asked, oldest first.
+    pub fn token_requests(&self, provider: &str) -> Vec<Call> {
+        match provider {
+            "google" => self.google.calls(issuer::TOKEN),
+            "facebook" => self.facebook.calls(facebook::TOKEN),
+            "twitter" => self.twitter.calls(twitter::TOKEN),
+            _ => self.acme.calls(issuer::TOKEN),
+        }
     }
 
     /// The whole round trip through Google, up to the exchange's answer.

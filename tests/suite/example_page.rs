@@ -109,9 +109,9 @@ fn what_is_in_the_way_is_said_in_plain_words() {
     browser.script("sessionStorage.setItem('doorstep.verifier.f3', 'x'.repeat(43))");
     browser.goto(&format!("{}/?code=linked&flow_id=f3", page.url()));
     browser.wait_for_text("#message", "Sign in the way you did before");
-    let detail = json!({ "status": 503, "code": "unavailable", "detail": "Try again in a moment." });
+    let detail = json!({ "status": 503, "code": "unavailable", "detail": "Retry-After says when." });
     let (content_type, body) = ("application/problem+json".to_owned(), detail.to_string().into_bytes());
     api.script(OPTIONS, Behaviour::Answer { status: 503, content_type, headers: anybody(), body });
     browser.goto(&page.url());
-    browser.wait_for_text("#message", "Try again in a moment.");
+    browser.wait_for_text("#message", "Please try again in a moment.");
 }

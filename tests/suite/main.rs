@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod authorization;
+mod browser_round_trip;
 mod claim;
 mod clocks;
 mod commands;
@@ -44,6 +45,10 @@ mod session_races;
 mod sessions;
 mod slow_clients;
 mod slow_databases;
+mod social_callbacks;
+mod social_flow_lives;
+mod social_flows;
+mod social_races;
 mod social_sign_in;
 mod standins;
 mod start;

@@ -1,28 +1,27 @@
 //! Query plans: what the stories really ask the databases for is found by an index, never by reading a table.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection as _, set_default_instrumentation};
+use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::Conn;
 use doorstep_core::{house, outbox};
 use doorstep_tests::people::PASSWORD;
-use doorstep_tests::{App, Db, Setup};
+use doorstep_tests::social::{Social, continuation, proven, signed_in};
+use doorstep_tests::{App, Db, Setup, statements};
 use serde_json::json;
 
-/// Every statement of every connection made since, by the database's URL.
-static HEARD: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+use crate::forced::tweets;
 
 /// Tables of a handful of rows that are read as a whole.
 const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "__diesel_schema_migrations"];
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with.
-const HOT: [(&str, &str); 13] = [
+const HOT: [(&str, &str); 17] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("UPDATE sessions SET counter", "id"),
@@ -36,25 +35,11 @@ const HOT: [(&str, &str); 13] = [
     ("`throttles`.`key` = ?", "key"),
     ("`interactions`.`source` = ?", "source"),
     ("`conversations`.`source` = ?", "source"),
+    ("FROM `social_flows` WHERE (`social_flows`.`id` = ?)", "id"),
+    ("UPDATE `social_flows` SET `state` = ?, `sealed` = ?, `code_expires_at` = ?", "id"),
+    ("(`social_flows`.`account_id` = ?) AND (`social_flows`.`ended_at` IS NULL)", "account_id"),
+    ("`old`.`expires_at` < ?", "expires_at"),
 ];
-
-/// Writes down what one connection is asked.
-struct Listener(String);
-
-impl Instrumentation for Listener {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        match event {
-            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.0),
-            InstrumentationEvent::StartQuery { query, .. } => {
-                let query = query.to_string();
-                let statement = query.split(" -- binds").next().unwrap_or_default().trim().to_owned();
-                let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.entry(self.0.clone()).or_default().insert(statement);
-            }
-            _ => {}
-        }
-    }
-}
 
 /// A story that takes every road there is, so that all queries are heard.
 fn story(app: &App) {
@@ -100,20 +85,55 @@ fn story(app: &App) {
     app.store().read(&doorstep_core::db::Origin::default(), outbox::is_mail_due).unwrap();
 }
 
-/// All statements of the story that look for rows.
-fn heard_from(db: Db) -> Option<(App, Vec<String>)> {
-    set_default_instrumentation(|| Some(Box::new(Listener(String::new())))).unwrap();
-    let app = App::start(db, Setup::default())?;
-    story(&app);
-    let here = match app.config.database.url.as_deref() {
-        Some(url) => url.to_owned(),
-        None => app.sqlite_path().display().to_string(),
-    };
-    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    let ours = heard.iter().filter(|(url, _)| url.starts_with(&here)).flat_map(|(_, statements)| statements);
+/// Signing in with providers, linking, unlinking and merging.
+fn social_story(social: &Social) {
+    social.emails_support("bob@example.org");
+    let bob = signed_in(social.arrives_by_google("g-1", &proven("bob@example.org")));
+    signed_in(social.arrives_by_google("g-1", &json!({})));
+    signed_in(social.arrives_by_google("g-2", &proven("new@gmail.com")));
+    social.arrives_by_google("g-3", &proven("bob@example.org")).expect(409);
+    tweets(social, &json!({ "twitter": { "id": "12", "handle": "tess" } }));
+    signed_in(social.arrives_by_twitter("tess", "12"));
+    tweets(social, &json!({ "twitter": { "id": "13", "handle": "carl" } }));
+    social.emails_support("carl@example.org");
+    tweets(social, &json!({ "twitter": { "id": "14", "handle": "two" }, "email": "two@example.org" }));
+    signed_in(social.arrives_by_twitter("two", "14"));
+    let go_on = continuation(social.arrives_by_facebook("carl", "4711", None));
+    social.gives_email(&go_on, "carl@example.org").expect(202);
+    social.proves_email(&go_on, "AAAA-AAAA").expect(404);
+    let carl = signed_in(social.proves_email(&go_on, &social.code_mailed_to("carl@example.org")));
+    social.links_twitter(&carl, "carl", "13").expect(200);
+    social.links_twitter(&bob, "carl", "13").expect(409);
+    let twitter = social.identities_of(&carl).into_iter().find(|identity| identity["provider"] == "twitter").unwrap();
+    let cancelled = social.begins("twitter");
+    social.browser_goes_to(&social.twitter.cancels(&cancelled.url)).expect(303);
+    let copied = social.begins("google");
+    let code = social.brings(&copied, &social.google_says(&copied, "g-1", &json!({})));
+    signed_in(social.exchanges(&code, &copied.verifier));
+    social.advance(Duration::from_secs(60));
+    social.exchanges(&code, &copied.verifier).expect(410);
+    social.unlinks(&carl, &twitter["id"]).expect(204);
+    let merge = json!({ "access_token": carl.access_token });
+    for road in ["/v1/me/merges?preview=true", "/v1/me/merges"] {
+        social.client.post(road).bearer(&bob.access_token).json(&merge).send().expect(200);
+    }
+    social.identities_of(&bob);
+}
+
+/// All statements of the stories that look for rows.
+fn heard_from(db: Db) -> Option<(Social, Vec<String>)> {
+    let social = Social::start(db, Setup::default())?;
+    let sqlite = social.sqlite_path();
+    let database = social.config.database.url.as_deref().or(sqlite.to_str()).unwrap();
+    let mut statements = statements::during(database, || {
+        house::settle_in(social.store()).unwrap();
+        social_story(&social);
+        story(&social);
+    });
+    statements.dedup();
     let looks = ["SELECT", "UPDATE", "DELETE"];
-    let statements = ours.filter(|sql| looks.iter().any(|verb| sql.starts_with(verb))).cloned().collect();
-    Some((app, statements))
+    statements.retain(|sql| looks.iter().any(|verb| sql.starts_with(verb)));
+    Some((social, statements))
 }
 
 #[derive(QueryableByName)]
