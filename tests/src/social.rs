@@ -56,8 +56,16 @@ pub fn run(db: Db, story: fn(&mut Social)) {
 
 /// The configuration of the providers.
 pub fn configure(config: &mut Config, google: &str, facebook: &Facebook, twitter: &Twitter, acme: &str) {
+    let read = Config::from_parts(&written(google, facebook, twitter, acme), &[]).unwrap();
+    config.providers = read.providers;
+    config.social = read.social;
+}
+
+/// The same, as an operator writes it.
+#[must_use]
+pub fn written(google: &str, facebook: &Facebook, twitter: &Twitter, acme: &str) -> String {
     let (fb, x) = (facebook.url(), twitter.url());
-    let text = format!(
+    format!(
         r#"
         [social]
         redirect_uris = ["{REDIRECT_URI}", "http://127.0.0.1/callback", "com.shop.app:/callback"]
@@ -94,10 +102,7 @@ pub fn configure(config: &mut Config, google: &str, facebook: &Facebook, twitter
         x_id = twitter::CLIENT_ID,
         x_secret = twitter::CLIENT_SECRET,
         authorize = twitter::AUTHORIZE,
-    );
-    let read = Config::from_parts(&text, &[]).unwrap();
-    config.providers = read.providers;
-    config.social = read.social;
+    )
 }
 
 impl Social {
