@@ -78,9 +78,10 @@ pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival) -> Result<Fi
         Arriving::Closed => refuse(work, &flow, Error::AccountClosed),
         Arriving::EmailRequired => require_email(work, &flow, arrival).map(Finished::EmailRequired),
         Arriving::SignIn => {
-            let (Some(account), Some(identity)) = (subject.account, subject.identity) else {
-                return Err(Error::Broken("a subject that somebody holds has no account".to_owned()));
+            let Some(identity) = subject.identity else {
+                return Err(Error::Broken("a subject that somebody holds is not there".to_owned()));
             };
+            let account = db::accounts::get(work, identity.account_id)?;
             db::identities::see_again(work, &identity, arrival.label.as_deref(), arrival.name.as_deref())?;
             let detail = json!({ "method": method });
             audit::record(work, "session.created", Actor::Account(account.id), Some(account.id), &detail)?;
