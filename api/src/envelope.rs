@@ -26,6 +26,10 @@ use crate::connections::Turn;
 use crate::problem::{Code, Problem};
 use crate::state::State;
 
+/// Marks a request that was a HEAD before it was made a GET: one that must change nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedByHead;
+
 /// Octets of a request's target: as many as any server should take (RFC 9110, section 4.1), and no more.
 const LONGEST_TARGET: usize = 8000;
 
@@ -59,6 +63,7 @@ pub async fn envelope(
     if request.method() == Method::HEAD {
         // answered as GET; the connection knows what was asked, and sends no body (RFC 9110, section 9.3.2)
         request.head_mut().method = Method::GET;
+        request.extensions_mut().insert(AskedByHead);
     }
     let lost = |problem: Problem| -> Error { Lost { problem, state: state.clone(), id: Arc::clone(&id) }.into() };
     let answered = async {

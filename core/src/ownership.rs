@@ -109,6 +109,11 @@ pub fn take(work: &mut Work<'_>, proven: &[Proven<'_>], into: Option<AccountId>)
             (db::accounts::insert_claimed(work, name.as_deref())?.id, how)
         }
     };
+    if let (How::Claimed, Some(name)) = (how, proven.iter().find_map(|one| one.name))
+        && db::accounts::get(work, account)?.full_name.is_none()
+    {
+        db::accounts::set_name(work, account, name)?;
+    }
     let mut identities = Vec::new();
     for (one, place) in proven.iter().zip(places) {
         let identity = bring(work, one, place.map(|(identity, _)| identity), account)?;

@@ -40,6 +40,16 @@ fn says_only(answer: Answer, flow: &Flow, word: &str) {
 }
 
 on_both_with_providers! {
+    fn whoever_only_looks_at_a_callback_takes_nothing_along(social) {
+        let flow = social.begins("google");
+        let url = social.google_says(&flow, "g-1", &proven("ada@gmail.com"));
+        let path = url.strip_prefix("https://auth.shop.example").unwrap();
+        let looked = social.client.request("HEAD".parse().unwrap(), path).send().expect(204);
+        assert_eq!(looked.header("location"), None);
+        let code = social.brings(&flow, &url);
+        signed_in(social.exchanges(&code, &flow.verifier));
+    }
+
     fn oa_22_nobody_is_sent_where_the_operator_has_not_said(social) {
         let wrong = [
             "", "/", "https://app@evil.example/signed-in", "https://help.shop.example@evil.example/signed-in",

@@ -30,6 +30,7 @@ on_both_with_providers! {
         let ada = signed_in(social.arrives_by_google("g-1", &proven("ada@example.org")));
         assert_eq!(ada.account["id"], pushed["account_id"], "the account that support kept");
         assert_eq!(ada.account["primary_email"], "ada@example.org");
+        assert_eq!(ada.account["full_name"], "Ada of Google", "support knew no name");
         assert_eq!(sees(social, &ada), [pushed["conversation_id"].clone()]);
         let identities = social.identities_of(&ada);
         assert_eq!(identities.len(), 1);

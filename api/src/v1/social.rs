@@ -1,7 +1,7 @@
 //! Signing in with a provider: begin, come back, exchange; and the address that a provider did not give.
 
 use actix_web::http::header::{HeaderValue, LOCATION};
-use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::id::FlowId;
 use doorstep_core::provider::ProviderName;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::secrets::{self, Accepted};
 use super::sessions::SessionBody;
 use crate::caller::Asker;
+use crate::envelope::AskedByHead;
 use crate::extract::Body;
 use crate::flows::together;
 use crate::problem::{Code, Problem};
@@ -183,6 +184,10 @@ pub async fn come_back_from_provider(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    // whoever only looks takes no flow along
+    if request.extensions().contains::<AskedByHead>() {
+        return Ok(HttpResponse::NoContent().finish());
+    }
     let provider = provider(&path)?;
     let client = state.providers.get(&provider).ok_or(Error::NotFound("provider"))?;
     let query = round_trips::Callback::read(request.query_string()).ok_or(Error::FlowUnknown)?;
