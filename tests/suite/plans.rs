@@ -1,21 +1,16 @@
 //! Query plans: what the stories really ask the databases for is found by an index, never by reading a table.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 
-use diesel::connection::{Instrumentation, InstrumentationEvent, SimpleConnection as _, set_default_instrumentation};
+use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::Conn;
 use doorstep_core::{house, outbox};
 use doorstep_tests::people::PASSWORD;
-use doorstep_tests::{App, Db, Setup};
+use doorstep_tests::{App, Db, Setup, statements};
 use serde_json::json;
-
-/// Every statement of every connection made since, by the database's URL.
-static HEARD: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
 
 /// Tables of a handful of rows that are read as a whole.
 const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "__diesel_schema_migrations"];
@@ -37,24 +32,6 @@ const HOT: [(&str, &str); 13] = [
     ("`interactions`.`source` = ?", "source"),
     ("`conversations`.`source` = ?", "source"),
 ];
-
-/// Writes down what one connection is asked.
-struct Listener(String);
-
-impl Instrumentation for Listener {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        match event {
-            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.0),
-            InstrumentationEvent::StartQuery { query, .. } => {
-                let query = query.to_string();
-                let statement = query.split(" -- binds").next().unwrap_or_default().trim().to_owned();
-                let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.entry(self.0.clone()).or_default().insert(statement);
-            }
-            _ => {}
-        }
-    }
-}
 
 /// A story that takes every road there is, so that all queries are heard.
 fn story(app: &App) {
@@ -102,17 +79,12 @@ fn story(app: &App) {
 
 /// All statements of the story that look for rows.
 fn heard_from(db: Db) -> Option<(App, Vec<String>)> {
-    set_default_instrumentation(|| Some(Box::new(Listener(String::new())))).unwrap();
     let app = App::start(db, Setup::default())?;
-    story(&app);
-    let here = match app.config.database.url.as_deref() {
-        Some(url) => url.to_owned(),
-        None => app.sqlite_path().display().to_string(),
-    };
-    let heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    let ours = heard.iter().filter(|(url, _)| url.starts_with(&here)).flat_map(|(_, statements)| statements);
+    let path = app.sqlite_path().display().to_string();
+    let mut statements = statements::during(app.config.database.url.as_deref().unwrap_or(&path), || story(&app));
     let looks = ["SELECT", "UPDATE", "DELETE"];
-    let statements = ours.filter(|sql| looks.iter().any(|verb| sql.starts_with(verb))).cloned().collect();
+    statements.retain(|sql| looks.iter().any(|verb| sql.starts_with(verb)));
+    statements.dedup();
     Some((app, statements))
 }
 
