@@ -293,7 +293,7 @@ on_both_with_providers! {
         nothing_is_written(social);
     }
 
-    fn ft_17_a_provider_that_is_not_there(social) {
+    fn ft_12_ft_17_a_provider_that_is_not_there(social) {
         let clock = social.clock.clone();
         drop(std::mem::replace(&mut social.twitter, Twitter::start()));
         drop(std::mem::replace(&mut social.facebook, Facebook::start(clock.clone())));

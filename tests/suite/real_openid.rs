@@ -86,7 +86,8 @@ on_both_as! {
         real.google.knows(&Account::new("eve", "1002").claim("email", "v@gmail.com").claim("email_verified", "true"));
         real.google.knows(&Account::new("bob", "1003").email("bob@example.org", true));
         real.google.knows(&Account::new("nobody", "1004"));
-        for (login, hint) in [("ada", json!("ada@gmail.com")), ("eve", json!("v@gmail.com")), ("bob", json!("bob@example.org")), ("nobody", json!(null))] {
+        let hints = [("ada", json!("ada@gmail.com")), ("eve", json!("v@gmail.com")), ("bob", json!("bob@example.org")), ("nobody", json!(null))];
+        for (login, hint) in hints {
             let body = real.arrives("google", login).expect(200).json();
             assert_eq!((&body["status"], &body["email_hint"]), (&json!("email_required"), &hint), "{login}");
         }
