@@ -195,6 +195,7 @@ on_both_with_providers! {
         // Google's access tokens say nothing of whom they are for
         let flow = begins_natively(social, "google");
         assert_eq!(shows_access_token(social, &flow, "ya29.x").expect(422).code(), "native_not_supported");
+        assert_eq!(shows(social, &flow, "garbage").expect(401).code(), "provider_refused", "and nothing was spent by it");
         let flow = begins_natively(social, "google");
         social.advance(Duration::from_secs(10 * 60));
         assert_eq!(shows(social, &flow, &token(&flow.nonce)).expect(410).code(), "flow_expired");

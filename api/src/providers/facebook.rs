@@ -6,6 +6,7 @@ use doorstep_core::identity::IdentityKey;
 use doorstep_core::provider::{Arrival, ProviderEmail, shown};
 use oauth2::AuthType;
 use oauth2::url::Url;
+use reqwest::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -120,7 +121,9 @@ impl Facebook {
             .append_pair("fields", "id,name,email")
             .append_pair("access_token", token)
             .append_pair("appsecret_proof", &proof(us.client_secret.expose(), token));
-        read(&talk.get(url, None).await?)
+        let mut request = reqwest::Request::new(reqwest::Method::GET, url);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        read(&talk.send_for_one(request).await?)
     }
 }
 

@@ -71,8 +71,13 @@ impl Talk {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        if bearer.is_some() { self.send_for_one(request).await } else { self.send(request).await }
+    }
+
+    /// Sends a request with one person's token: what that person has used up is nobody else's affair.
+    pub async fn send_for_one(&self, request: reqwest::Request) -> Result<Answer, ProviderError> {
         let answer = self.send(request).await;
-        if bearer.is_some() && matches!(answer, Err(ProviderError::Busy { .. })) {
+        if matches!(answer, Err(ProviderError::Busy { .. })) {
             self.one_person.store(true, Ordering::Relaxed);
         }
         answer

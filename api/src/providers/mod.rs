@@ -66,6 +66,9 @@ pub enum NativeToken {
     AccessToken(Zeroizing<String>),
 }
 
+/// What is said of a provider whose tokens are not taken at all.
+pub const NO_NATIVE: &str = "This provider's tokens do not say for whom they were made: use a browser.";
+
 /// No access token is longer.
 const LONGEST_ACCESS_TOKEN: usize = 4096;
 
@@ -216,23 +219,24 @@ impl Client {
         !matches!(self.service, Service::Twitter(_))
     }
 
+    /// Whether it may with a token of this kind.
+    pub fn takes(&self, token: &NativeToken) -> Result<(), ProviderError> {
+        match (&self.service, token) {
+            (Service::Twitter(_), _) => Err(ProviderError::NativeUnsupported(NO_NATIVE)),
+            (Service::OpenId(_), NativeToken::AccessToken(_)) => Err(ProviderError::NativeUnsupported(
+                "An access token of this provider does not say for whom it was made: send the id token.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks a token that an app got, made for us and (where it is an id token) for this nonce, and says whose it is.
     pub async fn check_native(self: &Arc<Self>, token: NativeToken, nonce: &str) -> Result<Arrival, ProviderError> {
-        match (&self.service, &token) {
-            (Service::Twitter(_), _) => {
-                return Err(ProviderError::NativeUnsupported(
-                    "X does not say for whom a token was made: use a browser",
-                ));
-            }
-            (Service::OpenId(_), NativeToken::AccessToken(_)) => {
-                return Err(ProviderError::NativeUnsupported(
-                    "an access token does not say who it is: send the id token",
-                ));
-            }
-            (_, NativeToken::AccessToken(token)) if !is_plain(token) => {
-                return Err(ProviderError::Refused("that is no access token".to_owned()));
-            }
-            _ => {}
+        self.takes(&token)?;
+        if let NativeToken::AccessToken(token) = &token
+            && !is_plain(token)
+        {
+            return Err(ProviderError::Refused("that is no access token".to_owned()));
         }
         let (client, nonce) = (Arc::clone(self), nonce.to_owned());
         let said = async move |talk: Talk| match (&client.service, &token) {

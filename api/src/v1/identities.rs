@@ -100,7 +100,7 @@ pub async fn begin_linking(
     let native = body.value.native;
     let app = body.value.app(&state)?;
     if native {
-        social::takes_native(&state, &provider)?;
+        social::takes_native(&state, &provider, None)?;
     }
     let name = provider.clone();
     let flow = customer.write(move |work, who| social_flow::begin(work, &name, app.clone(), Some(who))).await?;
@@ -176,6 +176,8 @@ pub async fn finish_linking(
             (shown.await?, None)
         }
         Given::Native { flow, token } => {
+            let begun = customer.write(move |work, who| social_flow::find_for(work, flow, Some(who))).await?;
+            social::takes_native(&state, &begun.provider, Some(&token))?;
             let shown = customer.write(move |work, who| social_flow::present_native(work, flow, None, Some(who)));
             (shown.await?, Some(token))
         }

@@ -21,7 +21,7 @@ use crate::envelope::AskedByHead;
 use crate::extract::Body;
 use crate::flows::together;
 use crate::problem::{Code, Problem};
-use crate::providers::{NativeToken, ProviderError, Round};
+use crate::providers::{NO_NATIVE, NativeToken, ProviderError, Round};
 use crate::redirect_uris::RedirectUri;
 use crate::round_trips;
 use crate::state::State;
@@ -109,15 +109,13 @@ pub async fn begun(state: &State, provider: &ProviderName, begun: Begun, native:
     Ok(FlowBegun { flow_id: begun.id.0, expires_at: begun.expires_at, authorization_url: Some(url), nonce: None })
 }
 
-/// Whether a provider's own tokens can be taken at all.
-pub fn takes_native(state: &State, provider: &ProviderName) -> Result<(), Problem> {
-    match state.providers.get(provider) {
-        Some(client) if !client.takes_native() => Err(ProviderError::NativeUnsupported(
-            "This provider's tokens do not say for whom they were made: use a browser.",
-        )
-        .into()),
-        Some(_) => Ok(()),
-        None => Err(Error::NotFound("provider").into()),
+/// Whether a provider's own tokens can be taken: any, or one of this kind.
+pub fn takes_native(state: &State, provider: &ProviderName, token: Option<&NativeToken>) -> Result<(), Problem> {
+    let client = state.providers.get(provider).ok_or(Error::NotFound("provider"))?;
+    match token {
+        Some(token) => Ok(client.takes(token)?),
+        None if client.takes_native() => Ok(()),
+        None => Err(ProviderError::NativeUnsupported(NO_NATIVE).into()),
     }
 }
 
@@ -152,7 +150,7 @@ pub async fn begin_social_sign_in(
     let native = body.value.native;
     let app = body.value.app(&state)?;
     if native {
-        takes_native(&state, &provider)?;
+        takes_native(&state, &provider, None)?;
     }
     let name = provider.clone();
     let flow = state.write(&origin, move |work| social_flow::begin(work, &name, app.clone(), None)).await?;
@@ -344,9 +342,9 @@ pub async fn sign_in_with_provider_token(
     body: Body<NativeSignIn>,
 ) -> Result<HttpResponse, Problem> {
     let provider = provider(&path)?;
-    takes_native(&state, &provider)?;
     let NativeSignIn { flow_id, id_token, access_token } = body.value;
     let token = native_token(id_token, access_token)?;
+    takes_native(&state, &provider, Some(&token))?;
     let presented = state
         .write(&origin, move |work| social_flow::present_native(work, FlowId(flow_id), Some(&provider), None))
         .await?;
