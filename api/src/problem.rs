@@ -57,8 +57,8 @@ problems! {
         "Ask for both again, and offer forgot password. The answer is the same whether or not the address has an account.";
     SessionEnded = "session_ended", 401, "The session has ended",
         "Sign in again. The refresh token was too old, used twice, or its session was ended.";
-    ProviderRefused = "provider_refused", 401, "The provider does not vouch for this",
-        "Begin a new flow. The token or code is not good, or was made for somebody else; the detail says more.";
+    ProviderRefused = "provider_refused", 401, "The provider did not confirm the sign-in",
+        "Begin a new flow. What the provider gave is not good, or was made for somebody else; the detail says more. It says nothing of your own access token: do not refresh.";
     OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
         "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key and If-Match may be sent.";
     InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
@@ -66,21 +66,21 @@ problems! {
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
     ReauthRequired = "reauth_required", 403, "This takes a fresh session",
-        "Let the person prove again that it is them (sign in), and do it within 10 minutes. A refresh does not make a session fresh.";
+        "Let the person sign in again, by any way, and do it within 10 minutes in the new session. A refresh does not make a session fresh.";
     AccountClosed = "account_closed", 403, "The account is closed",
         "Nobody can sign in to it, by any way. Support can say why.";
     NotFound = "not_found", 404, "There is nothing here",
         "Check the path and the id. What belongs to somebody else is answered like this too.";
     SecretNotFound = "secret_not_found", 404, "The link or code is not right",
-        "Let the person check the code or the link, or ask for a new mail. Five wrong codes spend a code, never the link.";
-    FlowNotFound = "flow_not_found", 404, "The code, continuation or state is none of ours",
+        "Let the person check the code or the link. A right code is answered like this too once five wrong ones have spent it, or a newer mail has replaced it: offer a new mail. The link is not spent by wrong codes.";
+    FlowNotFound = "flow_not_found", 404, "This sign-in is not known",
         "Begin a new flow. A code is good with the verifier of its own flow alone, and linking with the session that began it.";
     MethodNotAllowed = "method_not_allowed", 405, "The resource has no such method",
         "Use one of the methods in the Allow header.";
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive",
         "Send the whole body within 15 seconds.";
     LinkRequired = "link_required", 409, "Sign in by the way you have, then link",
-        "An account has the provider's address already. Let the person sign in to it, and link the provider on their profile.";
+        "An account has the provider's address already. Let the person sign in to it by the way they have (forgot password gives them one), and link the provider on their profile.";
     IdentityTaken = "identity_taken", 409, "It belongs to another account",
         "It stays where it is. Whoever has both accounts can sign in to the other and merge the two.";
     AddressNeeded = "address_needed", 409, "A password needs an address to sign in with",
@@ -104,11 +104,11 @@ problems! {
     NativeNotSupported = "native_not_supported", 422, "The provider's tokens cannot be taken",
         "Begin a flow with redirect_uri, in a browser.";
     WeakPassword = "weak_password", 422, "The password is refused",
-        "Each entry of errors gives a reason. Nothing was spent: present the same link or code again.";
+        "Each entry of errors gives a reason. Nothing was changed, and a mailed link or code is still good.";
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key came with another request",
         "Use a new key for a new request; repeat a request with the very same body.";
     TooManyRequests = "too_many_requests", 429, "Too many attempts",
-        "Wait for as many seconds as Retry-After says. A device that has signed in before gets through with its device_token.";
+        "Wait for as many seconds as Retry-After says. Signing in with a password, a device that has done so before gets through with its device_token.";
     InternalError = "internal_error", 500, "Something broke on our side",
         "Try again later, and tell the operator the request_id.";
     ProviderFailed = "provider_failed", 502, "The provider cannot be reached, or answers nonsense",
@@ -300,6 +300,10 @@ impl From<Error> for Problem {
                 Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
             Error::Stale => Self::new(Code::ReauthRequired),
+            Error::OtherStale => Self::with_detail(
+                Code::ReauthRequired,
+                "The other account's session is not fresh: sign in to it again, and send that access token.",
+            ),
             Error::FlowUnknown => Self::new(Code::FlowNotFound),
             Error::FlowGone => Self::new(Code::FlowExpired),
             Error::LinkRequired => Self::new(Code::LinkRequired),

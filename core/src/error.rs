@@ -44,6 +44,8 @@ pub enum Error {
     SessionEnded,
     #[error("the session is not fresh enough for this")]
     Stale,
+    #[error("the other session is not fresh enough for this")]
+    OtherStale,
     #[error("the access token is not valid: {0}")]
     AccessTokenInvalid(&'static str),
     #[error("the API key is not valid")]

@@ -27,6 +27,8 @@ pub struct LinkedIdentity {
     pub proven_at: Timestamp,
     /// It can be signed in with now (rule 14).
     pub usable: bool,
+    /// The session that asks was opened with it, and would end with it.
+    pub opened_this_session: bool,
     /// Without it nothing that may be used now would be left.
     pub last_way_in: bool,
 }
@@ -34,17 +36,25 @@ pub struct LinkedIdentity {
 /// The owner's identities, but for addresses.
 pub fn list(work: &mut Work<'_>, who: &SignedIn) -> Result<Vec<LinkedIdentity>> {
     let usable = ways_in::usable(work, who.account.id)?;
+    let opened = db::sessions::identity_of(work, who.session.id)?;
     let proven = db::identities::list_with_proof(work, who.account.id)?;
     let others = proven.into_iter().filter(|(identity, _)| identity.key.kind != IdentityKind::Email);
-    Ok(others.map(|(identity, proven_at)| describe(work, identity, proven_at, &usable)).collect())
+    Ok(others.map(|(identity, proven_at)| describe(work, identity, proven_at, &usable, opened)).collect())
 }
 
-fn describe(work: &Work<'_>, identity: Identity, proven_at: Timestamp, usable: &Usable) -> LinkedIdentity {
+fn describe(
+    work: &Work<'_>,
+    identity: Identity,
+    proven_at: Timestamp,
+    usable: &Usable,
+    opened: Option<IdentityId>,
+) -> LinkedIdentity {
     let provider = work.providers().of(&identity.key).map(|provider| provider.name.clone());
     LinkedIdentity {
         provider,
         proven_at,
         usable: usable.identities.contains(&identity.id),
+        opened_this_session: opened == Some(identity.id),
         last_way_in: linking::unlink(usable.without(identity.id)) == Removal::LastWayIn,
         identity,
     }
@@ -84,7 +94,8 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
         .into_iter()
         .find(|(identity, _)| identity.key == arrival.key)
         .ok_or_else(|| Error::Broken("what was linked is not there".to_owned()))?;
-    Ok(describe(work, identity, proven_at, &usable))
+    let opened = db::sessions::identity_of(work, who.session.id)?;
+    Ok(describe(work, identity, proven_at, &usable, opened))
 }
 
 /// Unlinks an identity, and ends the sessions it has opened. It is nobody's then; history that was opened stays.

@@ -25,6 +25,7 @@ pub struct Merge {
     pub source: AccountId,
     pub identities: Vec<Identity>,
     pub conversations: i64,
+    /// Sessions of the source that have ended, or would.
     pub sessions_ended: usize,
     pub done: bool,
 }
@@ -44,6 +45,7 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     match linking::may_merge(same, party(&into, now), party(&from, now)) {
         Merging::Merge => {}
         Merging::Stale => return Err(Error::Stale),
+        Merging::OtherStale => return Err(Error::OtherStale),
         Merging::Same => return Err(Error::MergeRefused("Both sessions are of the same account.")),
         Merging::AdminGoes => {
             return Err(Error::MergeRefused("An admin's account does not go into another: merge the other way round."));
@@ -53,10 +55,14 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     let (to, source) = (into.account.id, from.account.id);
     let identities = db::identities::list_proven(work, source)?;
     let conversations = db::conversations::count_of(work, source)?;
-    let mut merge = Merge { account: into.account, source, identities, conversations, sessions_ended: 0, done: false };
+    let sessions_ended = db::sessions::count_live(work, source)?;
+    let mut merge = Merge { account: into.account, source, identities, conversations, sessions_ended, done: false };
     if !preview {
         tell_both(work, to, source)?;
         merge.sessions_ended = carry_over(work, &merge.identities, source, to)?;
+        if let (None, Some(name)) = (&merge.account.full_name, &from.account.full_name) {
+            db::accounts::set_name(work, to, name)?;
+        }
         merge.account = db::accounts::get(work, to)?;
         merge.done = true;
     }

@@ -11,6 +11,7 @@ use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::limits;
 use crate::mail::{Mail, MailContent};
 use crate::outbox;
+use crate::provider::ProviderName;
 use crate::settings::{self, Method};
 
 /// One way in. An email is one because whoever reads its mail can set a password.
@@ -18,6 +19,8 @@ use crate::settings::{self, Method};
 pub struct WayIn {
     /// `password`, or the kind of the identity.
     pub method: &'static str,
+    /// The provider's name, where it is signed in with one that is configured here.
+    pub provider: Option<ProviderName>,
     pub identity_id: Option<IdentityId>,
     /// The address or handle, for people.
     pub label: Option<String>,
@@ -27,11 +30,13 @@ pub struct WayIn {
 pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
     let password = db::credentials::find_password(work, account)?.map(|_| WayIn {
         method: "password",
+        provider: None,
         identity_id: None,
         label: None,
     });
     let proven = db::identities::list_proven(work, account)?.into_iter().map(|identity| WayIn {
         method: identity.key.kind.as_str(),
+        provider: work.providers().of(&identity.key).map(|provider| provider.name.clone()),
         identity_id: Some(identity.id),
         label: identity.shown_label(),
     });

@@ -94,7 +94,7 @@ on_both_as! { World, run,
     fn ada_presses_google_and_is_signed_in(world) {
         world.emails_support("ada@gmail.com");
         world.signs_in_at_google();
-        world.browser.wait_for_text("#account", "ada@gmail.com");
+        world.browser.wait_for_text("#account", "Ada Lovelace");
         assert_eq!(world.browser.url(), format!("{}/", world.page.url()), "no code stays in the address");
         assert_eq!(world.sessions(), 1);
         assert_eq!(world.browser.script("return JSON.stringify([sessionStorage.length, localStorage.length, document.cookie])"), "[0,0,\"\"]");
@@ -137,7 +137,7 @@ on_both_as! { World, run,
         world.browser.script("document.getElementById('code').value = ''");
         world.browser.types("#code", &code.to_lowercase());
         world.browser.click("#ask-code button");
-        world.browser.wait_for_text("#account", "ada@example.org");
+        world.browser.wait_for_text("#account", "ada_l");
         let claimed = world.count("SELECT count(*) AS n FROM accounts WHERE state = 'claimed'");
         assert_eq!((claimed, world.sessions()), (1, 1));
         let linked = "SELECT count(*) AS n FROM identities i JOIN proofs p ON p.identity_id = i.id WHERE i.kind = 'twitter'";

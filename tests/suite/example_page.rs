@@ -48,7 +48,10 @@ fn api() -> Standin {
                 (_, EXCHANGE) => {
                     let verifier = body(call)["code_verifier"].as_str().unwrap().to_owned();
                     assert_eq!(begun.lock().unwrap()["code_challenge"], code_challenge(&verifier));
-                    Reply::json(200, &json!({ "status": "email_required", "continuation": "k", "handle": "ada" }))
+                    Reply::json(
+                        200,
+                        &json!({ "status": "email_required", "continuation": "k", "provider": "twitter", "handle": "ada" }),
+                    )
                 }
                 (_, "/v1/social/email") => Reply::json(202, &json!({ "status": "accepted" })),
                 (_, "/v1/social/email/confirm") => Reply::json(200, &signed_in()),

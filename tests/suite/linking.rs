@@ -163,6 +163,7 @@ on_both_with_providers! {
         let ada = signed_in(social.arrives_by_twitter("ada", "12"));
         let twitter = identity_id(social, &ada, "twitter");
         assert_eq!(social.identities_of(&ada)[0]["last_way_in"], true);
+        assert_eq!(social.identities_of(&ada)[0]["opened_this_session"], true);
         assert_eq!(social.unlinks(&ada, &twitter).expect(409).code(), "last_way_in");
         social.links_google(&ada, "g-1", "ada@gmail.com").expect(200);
         assert_eq!(social.identities_of(&ada)[0]["last_way_in"], false);
@@ -212,7 +213,7 @@ on_both_with_providers! {
         let ada = social.signs_in("ada@example.org");
 
         let preview = merges(social, &ada, &other, true).expect(200).json();
-        assert_eq!((&preview["merged"], &preview["conversations"], &preview["sessions_ended"]), (&json!(false), &json!(2), &json!(0)));
+        assert_eq!((&preview["merged"], &preview["conversations"], &preview["sessions_ended"]), (&json!(false), &json!(2), &json!(1)));
         assert_eq!(preview["identities"].as_array().unwrap().len(), 2);
         assert_eq!(preview["source_account_id"], other.account["id"]);
         social.me(&other.access_token).expect(200);

@@ -26,7 +26,7 @@ use crate::words::IdentityKindWord;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MyIdentity, example = json!({
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b12", "kind": "twitter", "provider": "twitter", "label": "ada",
-    "name": "Ada Lovelace", "proven_at": "2026-01-02T03:14:05Z", "usable": true, "last_way_in": false
+    "name": "Ada Lovelace", "proven_at": "2026-01-02T03:14:05Z", "usable": true, "opened_this_session": false, "last_way_in": false
 }))]
 pub struct IdentityBody {
     pub id: Uuid,
@@ -41,6 +41,8 @@ pub struct IdentityBody {
     pub proven_at: Timestamp,
     /// It can be signed in with now.
     pub usable: bool,
+    /// This session was opened with it: unlinking it signs this session out.
+    pub opened_this_session: bool,
     /// It cannot be unlinked: nothing that may be used now would be left.
     pub last_way_in: bool,
 }
@@ -55,6 +57,7 @@ impl From<LinkedIdentity> for IdentityBody {
             name: linked.identity.name,
             proven_at: linked.proven_at,
             usable: linked.usable,
+            opened_this_session: linked.opened_this_session,
             last_way_in: linked.last_way_in,
         }
     }
@@ -80,7 +83,10 @@ pub async fn list_my_identities(customer: Customer) -> Result<HttpResponse, Prob
 
 /// Begin to link
 ///
-/// As beginning to sign in, with a fresh session (10 minutes since a proof of presence); the same session finishes it.
+/// As beginning to sign in, with a fresh session: one that was opened by signing in (a password, a provider, sign-up's
+/// confirmation) within the last 10 minutes; a refresh makes none fresh. The same session finishes it, also after a
+/// refresh: keep it across the redirect, refresh before the code is spent, and remember under the `flow_id` that this was
+/// to link. The browser comes back as it does from signing in.
 #[utoipa::path(
     tag = "Identities", operation_id = "begin_linking",
     params(("identity" = String, Path, description = "The provider's name", example = "google")),

@@ -1,6 +1,8 @@
 //! My other account becomes part of this one.
 
 use actix_web::{HttpResponse, post, web};
+use doorstep_core::Error;
+use doorstep_core::identity::Identity;
 use doorstep_core::merge::{self, Merge};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +15,6 @@ use crate::extract::{Body, Query};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::words::IdentityKindWord;
-use doorstep_core::Error;
 
 /// Shows that the other account is mine too.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -41,7 +42,7 @@ pub struct MergeQuery {
     "account": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
         "primary_email": "ada@example.org", "locale": "en", "time_zone": null, "phone": null, "avatar_url": null,
         "created_at": "2026-01-02T03:04:05Z", "claimed_at": "2026-01-02T03:14:05Z", "updated_at": "2026-01-02T03:14:05Z"},
-    "identities": [{"kind": "twitter", "label": "ada"}], "conversations": 3, "sessions_ended": 1
+    "identities": [{"kind": "twitter", "provider": "twitter", "label": "ada"}], "conversations": 3, "sessions_ended": 1
 }))]
 pub struct MergeBody {
     /// False for a preview.
@@ -53,23 +54,27 @@ pub struct MergeBody {
     /// What comes with it that can be signed in with.
     pub identities: Vec<MergedIdentity>,
     pub conversations: i64,
-    /// Sessions of the other account that ended.
+    /// Sessions of the other account that ended, or would.
     pub sessions_ended: usize,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"kind": "twitter", "label": "ada"}))]
+#[schema(example = json!({"kind": "twitter", "provider": "twitter", "label": "ada"}))]
 pub struct MergedIdentity {
     #[schema(value_type = IdentityKindWord)]
     pub kind: &'static str,
+    /// The provider's name, where it is one of those that are offered here.
+    pub provider: Option<String>,
     /// The address or handle, for people.
     pub label: Option<String>,
 }
 
-impl From<Merge> for MergeBody {
-    fn from(merge: Merge) -> Self {
-        let identity = |identity: doorstep_core::identity::Identity| MergedIdentity {
+impl MergeBody {
+    fn of(state: &State, merge: Merge) -> Self {
+        let providers = state.providers.providers();
+        let identity = |identity: Identity| MergedIdentity {
             kind: identity.key.kind.as_str(),
+            provider: providers.of(&identity.key).map(|provider| provider.name.to_string()),
             label: identity.shown_label(),
         };
         Self {
@@ -111,5 +116,5 @@ pub async fn merge_my_accounts(
         )
     })?;
     let merged = customer.write_by(move |work, claims| merge::merge(work, claims, &other, preview)).await?;
-    Ok(HttpResponse::Ok().json(MergeBody::from(merged)))
+    Ok(HttpResponse::Ok().json(MergeBody::of(&state, merged)))
 }

@@ -73,9 +73,8 @@ pub struct PasswordResetConfirmation {
     /// The language the person was shown (BCP 47): kept where the account has none yet, or is made or claimed by this.
     #[schema(nullable = false, max_length = 35, example = "en")]
     pub locale: Option<String>,
-    /// Drop every other way in: what a stranger may have linked.
+    /// Drop every other way in: what a stranger may have linked. False where it is left out.
     #[serde(default)]
-    #[schema(default = false)]
     pub unlink_others: bool,
 }
 
@@ -86,8 +85,8 @@ pub struct PasswordResetConfirmation {
     "account": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
         "primary_email": "ada@example.org", "locale": "en", "time_zone": null, "phone": null, "avatar_url": null,
         "created_at": "2026-01-02T03:04:05Z", "claimed_at": "2026-01-02T03:14:05Z", "updated_at": "2026-01-02T03:14:05Z"},
-    "ways_in": [{"method": "password", "identity_id": null, "label": null},
-        {"method": "email", "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b12", "label": "ada@example.org"}],
+    "ways_in": [{"method": "password", "provider": null, "identity_id": null, "label": null},
+        {"method": "email", "provider": null, "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b12", "label": "ada@example.org"}],
     "device_token": "ddt1_…"
 }))]
 pub struct PasswordResetConfirmed {
@@ -102,7 +101,7 @@ pub struct PasswordResetConfirmed {
 /// Set a new password
 ///
 /// Spends the secret and sets the password. An account that support kept is claimed by it, with its history; of a
-/// claimed one every session and other secret ends. Nobody is signed in by this. A refused password spends
+/// claimed one every session and other secret ends, and with `unlink_others` every other way in. Nobody is signed in by this. A refused password spends
 /// nothing.
 ///
 /// A sign-up's secret is taken here as well (a mail of forgot password may have offered sign-up): `outcome` is then

@@ -163,10 +163,12 @@ impl From<Outcome> for OutcomeWord {
 
 /// One way into an account.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WayIn, example = json!({"method": "email", "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "label": "ada@example.org"}))]
+#[schema(as = WayIn, example = json!({"method": "email", "provider": null, "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "label": "ada@example.org"}))]
 pub struct WayInBody {
     #[schema(value_type = WayInMethod)]
     pub method: &'static str,
+    /// The provider's name, where it is one of those that are offered here.
+    pub provider: Option<String>,
     /// Null for the password.
     pub identity_id: Option<Uuid>,
     /// The address or handle, for people.
@@ -175,6 +177,11 @@ pub struct WayInBody {
 
 impl From<WayIn> for WayInBody {
     fn from(way: WayIn) -> Self {
-        Self { method: way.method, identity_id: way.identity_id.map(|id| id.0), label: way.label }
+        Self {
+            method: way.method,
+            provider: way.provider.map(|name| name.to_string()),
+            identity_id: way.identity_id.map(|id| id.0),
+            label: way.label,
+        }
     }
 }

@@ -43,9 +43,8 @@ pub struct FlowRequest {
     /// The base64url of the SHA-256 of a verifier that the app keeps (PKCE, RFC 7636, S256).
     #[schema(nullable = false, min_length = 43, max_length = 43)]
     pub code_challenge: Option<String>,
-    /// No browser: the app will send a token.
+    /// No browser: the app will send a token. False where it is left out.
     #[serde(default)]
-    #[schema(default = false)]
     pub native: bool,
 }
 
@@ -410,7 +409,7 @@ pub struct SocialEmailConfirmation {
 #[utoipa::path(
     tag = "Social sign-in", operation_id = "confirm_social_email", security(()),
     request_body = SocialEmailConfirmation,
-    responses((status = 200, description = "Signed in", body = SocialAnswer)),
+    responses((status = 200, description = "Signed in", body = SessionBody)),
     extensions(("x-problems" = json!(["flow_not_found", "flow_expired", "secret_not_found", "secret_expired",
         "method_disabled", "too_many_requests"]))),
 )]

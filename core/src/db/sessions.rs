@@ -166,6 +166,19 @@ pub fn end_of_identity(
         .execute(work.conn)?)
 }
 
+/// How many live sessions an account has.
+pub fn count_live(work: &mut Work<'_>, account: AccountId) -> Result<usize> {
+    let live = sessions::account_id.eq(account).and(sessions::ended_at.is_null());
+    let count = sessions::table.filter(live).count().get_result::<i64>(work.conn)?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// The identity that a session was opened with.
+pub fn identity_of(work: &mut Work<'_>, id: SessionId) -> Result<Option<IdentityId>> {
+    let found = sessions::table.filter(sessions::id.eq(id)).select(sessions::identity_id);
+    Ok(found.get_result::<Option<IdentityId>>(work.conn).optional()?.flatten())
+}
+
 /// Ends every live session of an account but this one; gives how many there were.
 pub fn end_others(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<usize> {
     work.must_hold(Lock::Account(session.account_id))?;

@@ -120,8 +120,10 @@ pub struct Party {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Merging {
     Merge,
-    /// A session is not fresh.
+    /// The survivor's session is not fresh.
     Stale,
+    /// The other one's is not.
+    OtherStale,
     Same,
     /// An admin's account does not go into another.
     AdminGoes,
@@ -135,8 +137,10 @@ pub const fn may_merge(same: bool, survivor: Party, source: Party) -> Merging {
         Merging::Same
     } else if !survivor.claimed || !source.claimed {
         Merging::NotClaimed
-    } else if !survivor.fresh || !source.fresh {
+    } else if !survivor.fresh {
         Merging::Stale
+    } else if !source.fresh {
+        Merging::OtherStale
     } else if source.admin {
         Merging::AdminGoes
     } else {
