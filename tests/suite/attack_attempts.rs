@@ -138,4 +138,55 @@ on_both_with_providers! {
         }).concat();
         assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
     }
+
+    fn device_tokens_of_an_unlinked_way_in_buy_no_guesses(social) {
+        social.claims("v@example.org");
+        let v = social.signs_in("v@example.org");
+        social.links_twitter(&v, "mallory", "666").expect(200);
+        let tokens: Vec<String> = (0..21).map(|_| signed_in(social.arrives_by_twitter("mallory", "666")).device_token).collect();
+        let twitter = social.identities_of(&v)[0]["id"].clone();
+        social.unlinks(&v, &twitter).expect(204);
+        // he is thrown out, and guesses: 5 by each token, each from another address
+        let mut looked_at = 0;
+        for (n, token) in tokens.iter().enumerate() {
+            for k in 0..5 {
+                let body = json!({ "email": "v@example.org", "password": format!("guess {n} {k} guess guess"), "device_token": token });
+                let from = format!("198.51.{n}.{k}");
+                looked_at += i64::from(social.client.post("/v1/sessions").header("X-Forwarded-For", &from).json(&body).send().status == 401);
+            }
+        }
+        assert!(looked_at <= 10, "{looked_at} guesses at one account without a wait");
+    }
+
+    fn everything_at_once_breaks_nothing(social) {
+        for round in 0..5 {
+            let (av, aa) = (format!("v{round}@example.org"), format!("a{round}@gmail.com"));
+            let v = signed_in(social.arrives_by_google(&format!("g-v{round}"), &proven(&av)));
+            let a = signed_in(social.arrives_by_google(&format!("g-a{round}"), &proven(&aa)));
+            social.links_twitter(&v, "ada", &format!("12{round}")).expect(200);
+            let other = signed_in(social.arrives_by_google(&format!("g-v{round}"), &json!({})));
+            social.asks_for_reset(&av).expect(202);
+            let token = social.secret_mailed_to(&av).token;
+            let twitter_id = social.identities_of(&v).into_iter().find(|i| i["kind"] == "twitter").unwrap()["id"].clone();
+            social.twitter.knows(twitter::User::new("bob", &format!("13{round}"), None));
+            let link = social.begins_to_link(&v, "twitter");
+            let link_code = social.brings(&link, &social.twitter.consents(&link.url, "bob"));
+            let arrive = social.begins("twitter");
+            let arrive_code = social.brings(&arrive, &social.twitter.consents(&arrive.url, "ada"));
+            let answers = in_parallel(8, |n| match (n + round) % 8 {
+                0 => social.confirms_reset(&json!({ "token": token, "password": PASSWORD, "unlink_others": true })),
+                1 => merges(social, &a, &v, false),
+                2 => social.unlinks(&other, &twitter_id),
+                3 => social.finishes_linking(&v, &link_code, &link.verifier),
+                4 => social.exchanges(&arrive_code, &arrive.verifier),
+                5 => social.client.put("/v1/me/password").bearer(&v.access_token).json(&json!({ "password": OTHER_PASSWORD })).send(),
+                6 => social.refreshes(&v.refresh_token),
+                _ => merges(social, &v, &a, false),
+            });
+            let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+            println!("{statuses:?}");
+            assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
+            social.check_invariants();
+        }
+    }
 }
