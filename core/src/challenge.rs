@@ -168,7 +168,10 @@ pub fn recognise_for_flow(work: &mut Work<'_>, flow: FlowId, subject: &IdentityK
     let locks: Vec<Lock<'_>> = emails.iter().chain([subject]).map(Lock::Identity).collect();
     work.hold(&locks)?;
     let now = work.now();
-    let open = db::challenges::list_live_of_flow(work, flow)?.into_iter().filter(|c| takes_codes(c, now)).collect();
+    // one that was asked for meanwhile, at an address that is not held, is not what this code is for
+    let held = |c: &Challenge| emails.iter().any(|email| email.subject == c.address.as_str());
+    let live = db::challenges::list_live_of_flow(work, flow)?;
+    let open = live.into_iter().filter(|c| takes_codes(c, now) && held(c)).collect();
     match_code(work, open, code)
 }
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admission;
+mod attack_attempts;
 mod authorization;
 mod browser_round_trip;
 mod claim;

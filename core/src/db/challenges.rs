@@ -198,14 +198,12 @@ pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
     let newer = get(work, than)?;
     let now = work.now();
     let older = challenges::state.eq(LIVE).and(challenges::id.lt(than)).and(challenges::purpose.eq(newer.purpose));
-    let older = challenges::table.filter(older);
+    // whether a newer one went to another address must not be seen by the fate of this one (I7)
+    let older = challenges::table.filter(older.and(challenges::address.eq(newer.address.as_str())));
     let void = (challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now));
     match newer.flow {
         Some(flow) => diesel::update(older.filter(challenges::flow_id.eq(flow))).set(void).execute(work.conn)?,
-        None => {
-            let address = challenges::address.eq(newer.address.as_str());
-            diesel::update(older.filter(address)).set(void).execute(work.conn)?
-        }
+        None => diesel::update(older).set(void).execute(work.conn)?,
     };
     Ok(())
 }
