@@ -128,6 +128,8 @@ pub async fn change_password(
     let mut weak = state::judge(state.hasher.take_place()?, new.clone(), policy.clone()).await?;
     weak.extend(policy.faults_for(&new, &candidate.address));
     if !weak.is_empty() {
+        // to judge a password costs as much as to hash it
+        state.write_forgettably(customer.origin(), throttle::before_try).await?;
         return Err(Error::WeakPassword(weak).into());
     }
     let hash = state::hash(state.hasher.take_place()?, new).await?;

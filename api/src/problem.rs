@@ -85,6 +85,8 @@ problems! {
         "It stays where it is. Whoever has both accounts can sign in to the other and merge the two.";
     AddressNeeded = "address_needed", 409, "A password needs an address to sign in with",
         "Let the person prove an email address first.";
+    AddressStays = "address_stays", 409, "An address is not unlinked",
+        "An address that was proven stays. Forgot password at another of the account's addresses can drop all other ways in (unlink_others).";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
@@ -310,6 +312,7 @@ impl From<Error> for Problem {
             Error::AccountClosed => Self::new(Code::AccountClosed),
             Error::IdentityTaken => Self::new(Code::IdentityTaken),
             Error::AddressNeeded => Self::new(Code::AddressNeeded),
+            Error::AddressStays => Self::new(Code::AddressStays),
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),

@@ -60,12 +60,15 @@ impl Callback {
         match (&self.code, self.error.as_deref()) {
             _ if anothers => FromProvider::Refused,
             (_, Some("access_denied" | "user_cancelled_login")) => FromProvider::Cancelled,
-            (Some(code), None) if !code.is_empty() && code.len() <= LONGEST_CODE => {
-                FromProvider::Code(Zeroizing::new(code.clone()))
-            }
+            (Some(code), None) if is_code(code) => FromProvider::Code(Zeroizing::new(code.clone())),
             _ => FromProvider::Refused,
         }
     }
+}
+
+/// RFC 6749, appendix A.11.
+fn is_code(code: &str) -> bool {
+    (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|b| (0x20..=0x7e).contains(&b))
 }
 
 impl From<ProviderError> for Problem {
@@ -107,6 +110,8 @@ mod tests {
             ("state=s&error=%3Cscript%3Ealert(1)%3C/script%3E&error_description=x", "refused"),
             ("state=s&error=server_error&code=c", "refused"),
             ("state=s&code=", "refused"),
+            ("state=s&code=c%00", "refused"),
+            ("state=s&code=%C3%A4", "refused"),
             ("state=s", "refused"),
             (long.as_str(), "refused"),
             ("code=c", "nothing"),

@@ -68,6 +68,8 @@ pub enum Error {
     IdentityTaken,
     #[error("a password needs an address to sign in with")]
     AddressNeeded,
+    #[error("an address is not unlinked")]
+    AddressStays,
     #[error("it is the last way in")]
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]

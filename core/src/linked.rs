@@ -33,13 +33,12 @@ pub struct LinkedIdentity {
     pub last_way_in: bool,
 }
 
-/// The owner's identities, but for addresses.
+/// The owner's identities, addresses included.
 pub fn list(work: &mut Work<'_>, who: &SignedIn) -> Result<Vec<LinkedIdentity>> {
     let usable = ways_in::usable(work, who.account.id)?;
     let opened = db::sessions::identity_of(work, who.session.id)?;
-    let proven = db::identities::list_with_proof(work, who.account.id)?;
-    let others = proven.into_iter().filter(|(identity, _)| identity.key.kind != IdentityKind::Email);
-    Ok(others.map(|(identity, proven_at)| describe(work, identity, proven_at, &usable, opened)).collect())
+    let proven = db::identities::list_with_proof(work, who.account.id)?.into_iter();
+    Ok(proven.map(|(identity, proven_at)| describe(work, identity, proven_at, &usable, opened)).collect())
 }
 
 fn describe(
@@ -108,9 +107,10 @@ pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Res
     who.require_fresh(work.now())?;
     let account = who.account.id;
     let mine = db::identities::find_of(work, account, id)?;
-    let Some(identity) = mine.filter(|identity| identity.key.kind != IdentityKind::Email) else {
-        return Err(Error::NotFound("identity"));
-    };
+    let identity = mine.ok_or(Error::NotFound("identity"))?;
+    if identity.key.kind == IdentityKind::Email {
+        return Err(Error::AddressStays);
+    }
     if linking::unlink(ways_in::usable(work, account)?.without(id)) == Removal::LastWayIn {
         return Err(Error::LastWayIn);
     }

@@ -190,9 +190,11 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
         db::accounts::set_locale(work, account, locale)?;
     }
     let ended = session::purge(work, account, Some(&challenge.address))?;
+    // whoever is dropped is told as well
+    let told = ways_in::proven_addresses(work, account)?;
     let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };
     throttle::forget(work, Scope::Password(&challenge.address))?;
-    tell(work, outcome, account, confirm.how, ended, dropped.len())?;
+    tell(work, outcome, account, confirm.how, (ended, dropped.len()), told)?;
     if let Some(role @ Role::Admin) = challenge.detail.role {
         db::accounts::set_role(work, account, role)?;
         audit::record(work, "account.role_changed", Actor::Operator, Some(account), &json!({ "role": role }))?;
@@ -203,7 +205,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     } else {
         None
     };
-    let device = DeviceToken { device: work.new_id(), account: account.id, epoch: account.security_epoch };
+    let device = DeviceToken { device: work.new_id(), account: account.id, epoch: account.security_epoch, knows: true };
     Ok(Confirmed {
         outcome,
         ways_in: ways_in::list(work, account.id)?,
@@ -243,8 +245,8 @@ fn tell(
     outcome: Outcome,
     account: AccountId,
     how: ProofMethod,
-    sessions_ended: usize,
-    dropped: usize,
+    (sessions_ended, dropped): (usize, usize),
+    addresses: Vec<String>,
 ) -> Result<()> {
     let action = match outcome {
         Outcome::Create => "account.created",
@@ -265,7 +267,7 @@ fn tell(
     if outcome == Outcome::Create {
         return Ok(());
     }
-    ways_in::tell_proven_addresses(work, account, &MailContent::PasswordSet { at: work.now() })
+    ways_in::tell(work, account, addresses, &MailContent::PasswordSet { at: work.now() })
 }
 
 /// An operator's invitation to be an admin. The account holds no role until it is claimed (rule 1); an account

@@ -35,7 +35,10 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     ways_in::hold_all(work, &[survivor.sub, source.sub], &[])?;
     work.hold(&[Lock::Account(survivor.sub), Lock::Account(source.sub)])?;
     let into = session::authenticate(work, survivor)?;
-    let from = session::authenticate(work, source).map_err(|_| not_signed_in())?;
+    let from = session::authenticate(work, source).map_err(|error| match error {
+        Error::SessionEnded => not_signed_in(),
+        other => other,
+    })?;
     let party = |who: &SignedIn, now: Timestamp| Party {
         claimed: who.account.state == AccountState::Claimed,
         fresh: who.is_fresh(now),

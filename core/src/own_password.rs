@@ -9,7 +9,6 @@ use crate::db::{self, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
-use crate::identity::IdentityKind;
 use crate::mail::MailContent;
 use crate::outbox;
 use crate::session::{self, EndReason, Issued, SignedIn};
@@ -27,22 +26,30 @@ pub struct Candidate {
 /// First half: counts the attempt where there is a password to guess at. No connection is held while it is compared.
 pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
     let who = session::authenticate(work, claims)?;
-    throttle::hold(work, scope(&who))?;
-    let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;
     settings::current(work)?.offers(&Method::Password)?;
-    let proven = db::identities::list_proven(work, who.account.id)?;
-    let address = proven.iter().find(|identity| identity.key.kind == IdentityKind::Email);
-    let address = EmailAddress::stored(&address.ok_or(Error::AddressNeeded)?.key.subject)?;
+    let address = first_address(work, &who)?;
+    throttle::hold(work, scope(&who, &address))?;
+    let who = session::authenticate_to_write(work, claims)?;
     let stored = db::credentials::find_password(work, who.account.id)?;
     if stored.is_some() {
-        throttle::before_password(work, scope(&who))?;
+        throttle::before_password(work, scope(&who, &address))?;
     }
     Ok(Candidate { stored, address })
 }
 
-fn scope(who: &SignedIn) -> Scope<'static> {
-    Scope::Device(who.account.id, who.session.device_id)
+/// A device that a password was shown on is let through while others guess; a session of a provider is one of the
+/// others, for its holder could open any number of them.
+fn scope<'a>(who: &SignedIn, address: &'a EmailAddress) -> Scope<'a> {
+    match who.session.method {
+        Method::Provider(_) => Scope::Password(address),
+        Method::Password | Method::SignUp => Scope::Device(who.account.id, who.session.device_id),
+    }
+}
+
+fn first_address(work: &mut Work<'_>, who: &SignedIn) -> Result<EmailAddress> {
+    let addresses = ways_in::proven_addresses(work, who.account.id)?;
+    EmailAddress::stored(addresses.first().ok_or(Error::AddressNeeded)?)
 }
 
 /// The fault of a current password that is not the one, or not there.
@@ -63,8 +70,9 @@ pub fn finish(
     verdict: Option<&Verdict>,
     new: &PasswordHash,
 ) -> Result<Issued> {
-    let device = session::authenticate(work, claims).map(|who| scope(&who))?;
-    throttle::hold(work, device)?;
+    let before = session::authenticate(work, claims)?;
+    let counted = scope(&before, &candidate.address);
+    throttle::hold(work, counted)?;
     let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;
     let settings = settings::current(work)?;
@@ -76,7 +84,7 @@ pub fn finish(
         return Err(not_current(true));
     }
     if candidate.stored.is_some() {
-        throttle::password_was_right(work, device)?;
+        throttle::password_was_right(work, counted)?;
     }
     db::credentials::put_password(work, account, new)?;
     let (issued, ended) = session::purge_others(work, &settings, &who, EndReason::Purged)?;

@@ -106,6 +106,9 @@ pub struct DeviceToken {
     pub device: DeviceId,
     pub account: AccountId,
     pub epoch: i64,
+    /// A password, or a secret that was mailed, was shown on it. Whoever came by a provider has not shown that they
+    /// know any: what they are given counts for nothing when passwords are guessed.
+    pub knows: bool,
 }
 
 impl DeviceToken {
@@ -113,11 +116,16 @@ impl DeviceToken {
     pub fn reveal(self, keys: &Keyring) -> Zeroizing<String> {
         let ids = self.ids();
         let epoch = self.epoch.to_be_bytes();
-        let mac = keys.mac(Purpose::DeviceToken, &[&ids, &epoch]);
+        let mac = if self.knows {
+            keys.mac(Purpose::DeviceToken, &[&ids, &epoch])
+        } else {
+            keys.mac(Purpose::DeviceToken, &[&ids, &epoch, b"knows nothing"])
+        };
         let bytes = [ids.as_slice(), &epoch, &mac].concat();
         Zeroizing::new(format!("{DEVICE_PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
     }
 
+    /// One that knows; any other says nothing.
     #[must_use]
     pub fn parse(text: &str, keys: &Keyring) -> Option<Self> {
         let (ids, epoch, mac) = split::<32, 8>(text, DEVICE_PREFIX)?;
@@ -126,6 +134,7 @@ impl DeviceToken {
             device: DeviceId(Uuid::from_slice(device).ok()?),
             account: AccountId(Uuid::from_slice(account).ok()?),
             epoch: i64::from_be_bytes(epoch),
+            knows: true,
         })
     }
 
@@ -277,9 +286,11 @@ mod tests {
         let next = FlowToken::State.reveal(FlowId(Uuid::from_u128(7)), &keys);
         assert_eq!(FlowToken::State.parse(&format!("{}{}", &state[..40], &next[40..]), &keys), None);
 
-        let device =
-            DeviceToken { device: DeviceId(Uuid::from_u128(1)), account: AccountId(Uuid::from_u128(2)), epoch: 3 };
+        let (id, account) = (DeviceId(Uuid::from_u128(1)), AccountId(Uuid::from_u128(2)));
+        let device = DeviceToken { device: id, account, epoch: 3, knows: true };
         assert_eq!(DeviceToken::parse(&device.reveal(&keys), &keys), Some(device));
+        let stranger = DeviceToken { knows: false, ..device };
+        assert_eq!(DeviceToken::parse(&stranger.reveal(&keys), &keys), None);
         assert_eq!(DeviceToken::parse(&text, &keys), None);
     }
 }

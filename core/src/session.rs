@@ -207,7 +207,8 @@ pub fn open(
 fn issue(work: &Work<'_>, settings: &Settings, session: Session, account: Account) -> Issued {
     let idle_end = session.rotated_at + settings.session_idle();
     let absolute_end = session.created_at + settings.session_absolute();
-    let device = DeviceToken { device: session.device_id, account: account.id, epoch: session.epoch };
+    let knows = !matches!(session.method, Method::Provider(_));
+    let device = DeviceToken { device: session.device_id, account: account.id, epoch: session.epoch, knows };
     Issued {
         refresh_token: RefreshToken { session: session.id, counter: session.counter }.reveal(work.keyring()),
         refresh_expires_at: idle_end.min(absolute_end),
@@ -350,11 +351,9 @@ pub fn purge_others(
     db::challenges::void_of_account(work, account)?;
     db::social_flows::void_all(work, account)?;
     let account = db::accounts::get(work, account)?;
-    let mut session = who.session.clone();
-    session.epoch = account.security_epoch;
-    session.counter += 1;
-    session.rotated_at = work.now();
-    db::sessions::store_rotation(work, &session)?;
+    let counter = db::sessions::carry_over(work, &who.session, account.security_epoch)?.ok_or(Error::SessionEnded)?;
+    let (epoch, rotated_at) = (account.security_epoch, work.now());
+    let session = Session { epoch, counter, rotated_at, ..who.session.clone() };
     Ok((issue(work, settings, session, account), ended))
 }
 

@@ -101,14 +101,26 @@ pub fn drop_others(work: &mut Work<'_>, account: AccountId, keep: IdentityId) ->
     Ok(dropped)
 }
 
-/// Mails every proven address of an account.
-pub fn tell_proven_addresses(work: &mut Work<'_>, account: AccountId, content: &MailContent) -> Result<()> {
+/// Every proven address of an account.
+pub fn proven_addresses(work: &mut Work<'_>, account: AccountId) -> Result<Vec<String>> {
+    let proven = db::identities::list_proven(work, account)?.into_iter();
+    let addresses = proven.filter(|identity| identity.key.kind == IdentityKind::Email);
+    Ok(addresses.map(|identity| identity.key.subject).collect())
+}
+
+/// Mails addresses of an account.
+pub fn tell(work: &mut Work<'_>, account: AccountId, addresses: Vec<String>, content: &MailContent) -> Result<()> {
     let locale = db::accounts::get(work, account)?.locale;
     let until = work.now() + limits::NOTICE_LIFE;
-    let proven = db::identities::list_proven(work, account)?;
-    for identity in proven.into_iter().filter(|identity| identity.key.kind == IdentityKind::Email) {
-        let mail = Mail { to: identity.key.subject, locale: locale.clone(), content: content.clone() };
+    for to in addresses {
+        let mail = Mail { to, locale: locale.clone(), content: content.clone() };
         outbox::post_mail(work, &mail, None, until)?;
     }
     Ok(())
+}
+
+/// Mails every proven address of an account.
+pub fn tell_proven_addresses(work: &mut Work<'_>, account: AccountId, content: &MailContent) -> Result<()> {
+    let addresses = proven_addresses(work, account)?;
+    tell(work, account, addresses, content)
 }

@@ -274,7 +274,12 @@ impl Social {
         texts.into_iter().find_map(code).unwrap_or_else(|| panic!("no code was mailed to {address}"))
     }
 
+    /// What somebody has linked: all their identities but addresses.
     pub fn identities_of(&self, who: &SignedIn) -> Vec<Value> {
+        self.all_identities_of(who).into_iter().filter(|identity| identity["kind"] != "email").collect()
+    }
+
+    pub fn all_identities_of(&self, who: &SignedIn) -> Vec<Value> {
         let list = self.client.get("/v1/me/identities").bearer(&who.access_token).send().expect(200);
         list.json()["items"].as_array().unwrap().clone()
     }

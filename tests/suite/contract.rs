@@ -202,6 +202,8 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let closed = social.arrives_by_google("g-8", &proven("eve@gmail.com"));
     let password = json!({ "password": PASSWORD });
     let no_address = social.client.put("/v1/me/password").bearer(&twitter.access_token).json(&password).send();
+    let address = social.all_identities_of(&ada).into_iter().find(|identity| identity["kind"] == "email").unwrap();
+    let stays = social.unlinks(&ada, &address["id"]);
     let native = social.client.post("/v1/social/twitter/flows").json(&json!({ "native": true })).send();
     social.advance(std::time::Duration::from_secs(660));
     let ada = SignedIn::of(&social.refreshes(&ada.refresh_token).expect(200));
@@ -212,6 +214,7 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let busy = (0..9).map(|_| fails()).find(|answer| answer.status == 503).unwrap();
     vec![
         no_address,
+        stays,
         link_required,
         taken,
         flow_not_found,
@@ -341,7 +344,7 @@ on_both_with_providers! {
         let other = SignedIn::of(&social.arrives_by_google("g-2", &proven("ada@gmail.com")).expect(200));
         let preview = merges(social, &ada, &other, true).expect(200);
         let listed = reads(social, &ada, "/v1/me/identities").expect(200);
-        let id = listed.json()["items"][1]["id"].clone();
+        let id = social.identities_of(&ada)[1]["id"].clone();
         let options = social.client.get("/v1/sign-in-options").send().expect(200);
         assert_eq!(options.json()["providers"].as_array().unwrap().len(), 4);
         let rows = [

@@ -192,13 +192,11 @@ on_both_with_providers! {
         let vs = identity_id(social, &v, "google");
         let absent = social.unlinks(&a, &json!("0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20")).expect(404);
         assert_eq!(social.unlinks(&a, &vs).expect(404).json()["detail"], absent.json()["detail"]);
-        // an address is no identity of this kind, also one's own
-        social.asks_for_reset("a@gmail.com").expect(202);
-        let token = json!({ "token": social.secret_mailed_to("a@gmail.com").token });
-        let seen = social.client.post("/v1/password-resets/inspect").json(&token).send().expect(200).json();
-        let ways = seen["ways_in"].as_array().unwrap();
-        let address = ways.iter().find(|way| way["method"] == "email").unwrap()["identity_id"].clone();
-        assert_eq!(social.unlinks(&a, &address).expect(404).code(), "not_found");
+        // an address is seen, and stays
+        let all = social.all_identities_of(&a);
+        let address = all.iter().find(|identity| identity["kind"] == "email").unwrap();
+        assert_eq!((&address["label"], &address["usable"], &address["provider"]), (&json!("a@gmail.com"), &json!(true), &json!(null)));
+        assert_eq!(social.unlinks(&a, &address["id"]).expect(409).code(), "address_stays");
         assert_eq!(social.identities_of(&v).len(), 1);
     }
 

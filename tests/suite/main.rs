@@ -2,7 +2,7 @@
 
 mod addresses;
 mod admission;
-mod attack_attempts;
+
 mod authorization;
 mod browser_round_trip;
 mod claim;
@@ -55,6 +55,7 @@ mod session_races;
 mod sessions;
 mod slow_clients;
 mod slow_databases;
+mod social_attacks;
 mod social_callbacks;
 mod social_flow_lives;
 mod social_flows;

@@ -289,6 +289,10 @@ impl<'c> AsyncHttpClient<'c> for Carrier {
         Box::pin(async move {
             let request = Request::try_from(request).map_err(|error| ProviderError::Failed(cause(error)))?;
             let answer = self.0.send(request).await?;
+            // what stands before an endpoint may refuse a code that somebody made up, and says so in HTML
+            if answer.status.is_client_error() && !is_json(&answer.headers) {
+                return Err(ProviderError::Refused(format!("the token endpoint says no ({})", answer.status.as_u16())));
+            }
             let mut response = HttpResponse::new(answer.body.into_bytes());
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.headers;

@@ -1,4 +1,4 @@
-//! My identities: what I sign in with besides my addresses. Linking and unlinking take a fresh session.
+//! My identities: what I sign in with. Linking and unlinking take a fresh session.
 
 use actix_web::{HttpResponse, delete, get, post, web};
 use doorstep_core::clock::Timestamp;
@@ -53,8 +53,8 @@ impl From<LinkedIdentity> for IdentityBody {
             id: linked.identity.id.0,
             kind: linked.identity.key.kind.as_str(),
             provider: linked.provider.map(|name| name.to_string()),
-            label: linked.identity.label,
-            name: linked.identity.name,
+            name: linked.identity.name.clone(),
+            label: linked.identity.shown_label(),
             proven_at: linked.proven_at,
             usable: linked.usable,
             opened_this_session: linked.opened_this_session,
@@ -70,7 +70,7 @@ pages! {
 
 /// List my identities
 ///
-/// All but email addresses.
+/// What I sign in with, and what support knows me by: addresses included.
 #[utoipa::path(
     tag = "Identities", operation_id = "list_my_identities",
     responses((status = 200, description = "My identities", body = MyIdentityPage)),
@@ -197,12 +197,13 @@ pub async fn finish_linking(
 /// Unlink
 ///
 /// Takes a fresh session. It is nobody's then, and is not linked again by itself; history that it opened stays. Sessions
-/// that were opened with it end, this one too if it was. The last way in that may be used now stays (409 `last_way_in`).
+/// that were opened with it end, this one too if it was. The last way in that may be used now stays (409 `last_way_in`), and
+/// so does an address (409 `address_stays`).
 #[utoipa::path(
     tag = "Identities", operation_id = "unlink_identity",
     params(("identity" = Uuid, Path, description = "The identity's id")),
     responses((status = 204, description = "Unlinked")),
-    extensions(("x-problems" = json!(["reauth_required", "not_found", "last_way_in"]))),
+    extensions(("x-problems" = json!(["reauth_required", "not_found", "last_way_in", "address_stays"]))),
 )]
 #[delete("/v1/me/identities/{identity}")]
 pub async fn unlink_identity(customer: FreshCustomer, id: Id<IdentityId>) -> Result<HttpResponse, Problem> {

@@ -371,7 +371,8 @@ pub struct SocialEmail {
 /// has no code: it says to sign in, and to link on the profile.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour; beyond that the answer is
-/// the same and no mail is sent. A newer code voids the older ones of the same continuation.
+/// the same and no mail is sent: let a button to send it again wait. A newer code voids the older ones of the same
+/// continuation and address.
 #[utoipa::path(
     tag = "Social sign-in", operation_id = "give_social_email", security(()),
     request_body = SocialEmail,

@@ -95,7 +95,12 @@ pub fn rotate(work: &mut Work<'_>, token: RefreshToken, settings: &Settings) -> 
         created_since: now - settings.session_absolute(),
         settings_version: settings.version,
     };
-    if rotate.run(work)? { find_with_account(work, token.session) } else { Ok(None) }
+    if !rotate.run(work)? {
+        return Ok(None);
+    }
+    // PostgreSQL may let another unit in between: what it made of the session is not for who has shown this token
+    let next = token.counter.checked_add(1);
+    Ok(find_with_account(work, token.session)?.filter(|(session, _)| Some(session.counter) == next))
 }
 
 pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityId>) -> Result<()> {
@@ -124,13 +129,22 @@ pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityI
 pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
     work.must_hold(Lock::Account(session.account_id))?;
     diesel::update(sessions::table.filter(sessions::id.eq(session.id)))
-        .set((
-            sessions::epoch.eq(session.epoch),
-            sessions::counter.eq(session.counter),
-            sessions::rotated_at.eq(session.rotated_at),
-        ))
+        .set((sessions::counter.eq(session.counter), sessions::rotated_at.eq(session.rotated_at)))
         .execute(work.conn)?;
     Ok(())
+}
+
+/// Takes a live session into a new epoch; gives its new counter. It is counted in the database, for a refresh holds no
+/// account, and by two, so that no token of before is the predecessor of a new one.
+pub fn carry_over(work: &mut Work<'_>, session: &Session, epoch: i64) -> Result<Option<i64>> {
+    work.must_hold(Lock::Account(session.account_id))?;
+    let now = work.now();
+    let counter = diesel::update(sessions::table.filter(sessions::id.eq(session.id).and(sessions::ended_at.is_null())))
+        .set((sessions::epoch.eq(epoch), sessions::counter.eq(sessions::counter + 2), sessions::rotated_at.eq(now)))
+        .returning(sessions::counter)
+        .get_result::<i64>(work.conn)
+        .optional()?;
+    Ok(counter)
 }
 
 /// Ends a live session.
