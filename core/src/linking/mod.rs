@@ -1,7 +1,7 @@
 //! Who gets what: the rules on accounts, identities and proofs as plain functions from facts to outcomes
 //! (rules 1 to 15). They know no database, so that they can be tried in every order of events.
 //!
-//! Here are mailed secrets and pushes; [`social`] has whoever arrives by a provider, links, unlinks and merges.
+//! Here are mailed secrets and pushes; the module `social` has whoever arrives by a provider, links, unlinks and merges.
 
 mod social;
 
