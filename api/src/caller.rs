@@ -119,6 +119,12 @@ impl FromRequest for FreshCustomer {
 }
 
 impl FreshCustomer {
+    /// See [`Customer::name`].
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+
     pub async fn write<T: Send + 'static>(
         &self,
         mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,

@@ -134,6 +134,9 @@ pub struct Links {
     pub sign_up: String,
     pub reset: String,
     pub admin: String,
+    /// Where an address that is added is proven; the page needs its `{id}` too.
+    pub email: String,
+    pub undo: String,
 }
 
 impl Default for Links {
@@ -142,7 +145,19 @@ impl Default for Links {
             sign_up: "http://localhost:3000/sign-up#token={token}".to_owned(),
             reset: "http://localhost:3000/reset#token={token}".to_owned(),
             admin: "http://localhost:3000/reset#token={token}".to_owned(),
+            email: "http://localhost:3000/email#id={id}&token={token}".to_owned(),
+            undo: "http://localhost:3000/undo#token={token}".to_owned(),
         }
+    }
+}
+
+impl Links {
+    fn check(&self) -> Result<(), String> {
+        let pages = [("sign_up", &self.sign_up), ("reset", &self.reset), ("admin", &self.admin), ("undo", &self.undo)];
+        for (key, link) in pages {
+            check_link(key, link, &["{token}"], "reset#token={token}")?;
+        }
+        check_link("email", &self.email, &["{token}", "{id}"], "email#id={id}&token={token}")
     }
 }
 
@@ -230,11 +245,7 @@ impl Config {
         for origin in &self.server.cors_origins {
             check_origin(origin)?;
         }
-        for (key, link) in
-            [("sign_up", &self.links.sign_up), ("reset", &self.links.reset), ("admin", &self.links.admin)]
-        {
-            check_link(key, link)?;
-        }
+        self.links.check()?;
         if let Some(secret) = &self.server.secret {
             MasterSecret::parse(secret)
                 .map_err(|why| format!("server.secret is refused: {why}. Make one with: openssl rand -base64 32"))?;
@@ -337,16 +348,17 @@ fn check_origin(origin: &str) -> Result<(), String> {
     Err(format!("server.cors_origins = {origin:?}: expected no path, such as https://help.shop.example"))
 }
 
-fn check_link(key: &str, link: &str) -> Result<(), String> {
+fn check_link(key: &str, link: &str, names: &[&str], example: &str) -> Result<(), String> {
     let good = link.split_once('#').is_some_and(|(page, fragment)| {
-        page.starts_with("http") && !page.contains("{token}") && fragment.contains("{token}")
+        page.starts_with("http") && names.iter().all(|name| !page.contains(name) && fragment.contains(name))
     });
     if good {
         return Ok(());
     }
     Err(format!(
-        "links.{key} = {link:?}: expected a page of the app with the token behind #, \
-         such as https://help.shop.example/reset#token={{token}}"
+        "links.{key} = {link:?}: expected a page of the app with {} behind #, \
+         such as https://help.shop.example/{example}",
+        names.join(" and ")
     ))
 }
 

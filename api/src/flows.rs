@@ -3,14 +3,16 @@
 use doorstep_core::access_token::AccessClaims;
 use doorstep_core::challenge::Presented;
 use doorstep_core::db::{Origin, Work};
+use doorstep_core::email::EmailAddress;
 use doorstep_core::error::Fault;
-use doorstep_core::hashing::Verdict;
+use doorstep_core::hashing::{PasswordHash, Place, Verdict};
 use doorstep_core::linking::Desk;
 use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
 use doorstep_core::own_password;
 use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};
+use doorstep_core::undo::{self, Undo, Undone};
 use doorstep_core::{Error, Result, account, settings, throttle};
 
 use crate::caller::FreshCustomer;
@@ -43,9 +45,7 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
     let desk = asked.desk;
     // what follows costs more, and is only for one who knows the secret
     let shown = state.write_forgettably(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
-    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
-    let mut weak = state::judge(place, password.clone(), policy.clone()).await?;
-    weak.extend(policy.faults_for(&password, &shown.challenge.address));
+    let weak = weaknesses(state, origin, place, &password, &shown.challenge.address).await?;
     let locale = match unless_weak(fields.map(|(locale, ())| locale), weak) {
         Ok(locale) => locale,
         Err(error) => {
@@ -65,6 +65,58 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
         sign_in: desk == Desk::SignUp,
     };
     state.write(origin, move |work| mailed_secret::confirm(work, &confirm)).await
+}
+
+/// Takes an account's ways in back, with a new password where one is given.
+pub async fn undo(state: &State, origin: &Origin, asked: UndoAsked) -> Result<Undone> {
+    let UndoAsked { token, password, unlink_others } = asked;
+    let password = password.map(|text| Password::parse(&text)).transpose();
+    let password = password.map_err(|fault| Error::WeakPassword(vec![fault]))?;
+    let place = password.as_ref().map(|_| state.hasher.take_place()).transpose()?;
+    let shown = state.write_forgettably(origin, move |work| undo::recognise(work, &token)).await?;
+    let password = match (password, place) {
+        (Some(password), Some(place)) => Some(hash_strong(state, origin, place, password, &shown.address).await?),
+        _ => None,
+    };
+    let undo = Undo { challenge: shown.id, password, unlink_others };
+    state.write(origin, move |work| undo::undo(work, &undo)).await
+}
+
+/// What somebody sends who undoes a change.
+pub struct UndoAsked {
+    pub token: String,
+    pub password: Option<String>,
+    pub unlink_others: bool,
+}
+
+/// What speaks against a password, for the account of an address.
+async fn weaknesses(
+    state: &State,
+    origin: &Origin,
+    place: Place,
+    password: &Password,
+    address: &EmailAddress,
+) -> Result<Vec<PasswordFault>> {
+    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
+    let mut weak = state::judge(place, password.clone(), policy.clone()).await?;
+    weak.extend(policy.faults_for(password, address));
+    Ok(weak)
+}
+
+/// Hashes a password against which nothing speaks. A weak one is counted: to judge it costs as much as to hash it.
+async fn hash_strong(
+    state: &State,
+    origin: &Origin,
+    place: Place,
+    password: Password,
+    address: &EmailAddress,
+) -> Result<PasswordHash> {
+    let weak = weaknesses(state, origin, place, &password, address).await?;
+    if !weak.is_empty() {
+        state.write_forgettably(origin, throttle::before_try).await?;
+        return Err(Error::WeakPassword(weak));
+    }
+    state::hash(state.hasher.take_place()?, password).await
 }
 
 fn unless_weak<T>(fields: Result<T>, weak: Vec<PasswordFault>) -> Result<T> {
@@ -124,15 +176,7 @@ pub async fn change_password(
     if matches!(verdict, Some(Verdict::Wrong)) {
         return Err(own_password::not_current(true).into());
     }
-    let policy = state.read(customer.origin(), settings::current).await?.password_policy(&state.site_name);
-    let mut weak = state::judge(state.hasher.take_place()?, new.clone(), policy.clone()).await?;
-    weak.extend(policy.faults_for(&new, &candidate.address));
-    if !weak.is_empty() {
-        // to judge a password costs as much as to hash it
-        state.write_forgettably(customer.origin(), throttle::before_try).await?;
-        return Err(Error::WeakPassword(weak).into());
-    }
-    let hash = state::hash(state.hasher.take_place()?, new).await?;
+    let hash = hash_strong(state, customer.origin(), state.hasher.take_place()?, new, &candidate.address).await?;
     let set = move |work: &mut Work<'_>, claims: &AccessClaims| {
         own_password::finish(work, claims, &candidate, verdict.as_ref(), &hash)
     };

@@ -38,6 +38,7 @@ use crate::schemas;
         (name = "Social sign-in", description = "Google, Facebook, Twitter (X), and OpenID providers that the operator adds"),
         (name = "Identities", description = "What I sign in with: link, unlink, and merge"),
         (name = "Me", description = "The signed-in customer"),
+        (name = "My emails", description = "The addresses of the signed-in customer: add, prove, choose, remove, undo"),
         (name = "Conversations", description = "What I wrote to support and what support answered"),
         (name = "Help desk", description = "For the help desk's back end, with an API key"),
         (name = "Keys", description = "For services that verify access tokens"),

@@ -86,7 +86,11 @@ problems! {
     AddressNeeded = "address_needed", 409, "A password needs an address to sign in with",
         "Let the person prove an email address first.";
     AddressStays = "address_stays", 409, "An address is not unlinked",
-        "An address that was proven stays. Forgot password at another of the account's addresses can drop all other ways in (unlink_others).";
+        "Remove it with DELETE /v1/me/emails/{id}: the address is told, and may undo it for 72 hours.";
+    PrimaryStays = "primary_stays", 409, "The primary address stays while there are others",
+        "Make another address the primary one first.";
+    TooManyAddresses = "too_many_addresses", 409, "The account has as many addresses as it may",
+        "Remove an address, or give up one that is still to be proven.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
@@ -143,10 +147,11 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("common", "A password that is among the first somebody would guess."),
     ("contains_email", "A password that is little more than the email address."),
     ("contains_site_name", "A password that is little more than the name of the site."),
-    ("token_or_code", "A mailed secret is presented by token, or by email and code."),
+    ("token_or_code", "A mailed secret is presented by token, or by code (with email, where nobody is signed in)."),
     ("id_or_external_id", "A push names its conversation by id or by external_id."),
     ("redirect_or_native", "A flow is begun by redirect_uri and code_challenge, or by native."),
     ("not_allowed", "The operator allows no such redirect URI."),
+    ("domain_not_allowed", "The admin takes no addresses of this domain."),
     ("id_token_or_access_token", "A provider's token is sent as id_token or as access_token."),
     ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
     ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
@@ -313,6 +318,8 @@ impl From<Error> for Problem {
             Error::IdentityTaken => Self::new(Code::IdentityTaken),
             Error::AddressNeeded => Self::new(Code::AddressNeeded),
             Error::AddressStays => Self::new(Code::AddressStays),
+            Error::PrimaryStays => Self::new(Code::PrimaryStays),
+            Error::TooManyAddresses => Self::new(Code::TooManyAddresses),
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),

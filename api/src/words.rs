@@ -61,6 +61,7 @@ sets! {
     SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
     SessionStatus = vec!["signed_in"], "Whoever has this is signed in.";
     EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
+    EmailState = vec!["proven", "pending"], "`pending`: what was mailed to it has not been shown yet.";
     IdentityKindWord = of!(IdentityKind), "What kind of identity it is.";
     RequestStatus = vec!["accepted"], "The same for every address.";
     TokenType = vec!["Bearer"], "How to send the access token (RFC 6750).";

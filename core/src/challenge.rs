@@ -8,12 +8,13 @@ use crate::db::types::words;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
-use crate::id::{AccountId, ChallengeId, FlowId};
+use crate::id::{AccountId, ChallengeId, FlowId, SessionId};
 use crate::identity::{IdentityKey, ProofMethod};
 use crate::limits;
 use crate::mail::MailedSecret;
 use crate::secret::{MailedCode, OpaqueToken};
 use crate::throttle;
+use crate::undo::WaysBefore;
 
 words! {
     /// What a secret is good for, and nothing else.
@@ -24,6 +25,10 @@ words! {
         AdminInvitation = "admin_invitation",
         /// The address for whom a provider gave none: its code is good with the flow's continuation alone.
         SocialEmail = "social_email",
+        /// An address that a signed-in owner adds: good in the session that asked alone.
+        AddEmail = "add_email",
+        /// Takes an account's ways in back to what they were before a change (rule 13). It outlives purges.
+        EmailUndo = "email_undo",
     }
 }
 
@@ -43,6 +48,12 @@ pub struct ChallengeDetail {
     /// An operator's invitation: the role that goes with the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// An address to be added, as its owner wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spelling: Option<String>,
+    /// What an undo brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<WaysBefore>,
 }
 
 /// A challenge as stored.
@@ -53,6 +64,7 @@ pub struct Challenge {
     pub address: EmailAddress,
     pub state: ChallengeState,
     pub account_id: Option<AccountId>,
+    pub session: Option<SessionId>,
     pub flow: Option<FlowId>,
     pub epoch: Option<i64>,
     pub code_mac: Vec<u8>,
@@ -81,8 +93,10 @@ pub struct Shown {
 pub struct New<'a> {
     pub purpose: ChallengePurpose,
     pub address: &'a EmailAddress,
-    /// Who has the address, and in which epoch.
+    /// Who has the address, or adds it, and in which epoch.
     pub account: Option<(AccountId, i64)>,
+    /// The session in which alone it is good.
+    pub session: Option<SessionId>,
     /// The flow with whose continuation alone its code is good.
     pub flow: Option<FlowId>,
     pub detail: &'a ChallengeDetail,
@@ -103,6 +117,7 @@ pub fn make(work: &mut Work<'_>, new: &New<'_>) -> Result<(ChallengeId, MailedSe
             purpose: new.purpose,
             address: new.address,
             account: new.account,
+            session: new.session,
             flow: new.flow,
             // a flow's code has no link beside it: a click alone must attach nothing (rule 4)
             token_hash: (new.mailed && new.flow.is_none()).then(|| token.hash()),
@@ -176,7 +191,7 @@ pub fn recognise_for_flow(work: &mut Work<'_>, flow: FlowId, subject: &IdentityK
 }
 
 /// Of the challenges whose codes may still be tried, the one whose code it is; a wrong one counts for all of them.
-fn match_code(work: &mut Work<'_>, open: Vec<Challenge>, code: &str) -> Result<Challenge> {
+pub(crate) fn match_code(work: &mut Work<'_>, open: Vec<Challenge>, code: &str) -> Result<Challenge> {
     let code = MailedCode::parse(code);
     let matches = |challenge: &Challenge| {
         let expected = code.as_ref().map(|code| code.mac(work.keyring(), challenge.id));
@@ -191,11 +206,11 @@ fn match_code(work: &mut Work<'_>, open: Vec<Challenge>, code: &str) -> Result<C
     found.and_then(|found| open.into_iter().nth(found)).ok_or_else(|| Error::SecretUnknown.and_keep())
 }
 
-fn takes_codes(challenge: &Challenge, now: Timestamp) -> bool {
+pub(crate) fn takes_codes(challenge: &Challenge, now: Timestamp) -> bool {
     is_live(challenge, now) && challenge.code_tries < limits::CODE_TRIES && now < challenge.code_expires_at
 }
 
-fn is_live(challenge: &Challenge, now: Timestamp) -> bool {
+pub(crate) fn is_live(challenge: &Challenge, now: Timestamp) -> bool {
     challenge.state == ChallengeState::Live && now < challenge.expires_at
 }
 

@@ -70,6 +70,10 @@ pub enum Error {
     AddressNeeded,
     #[error("an address is not unlinked")]
     AddressStays,
+    #[error("the primary address stays while there are others")]
+    PrimaryStays,
+    #[error("the account has as many addresses as it may")]
+    TooManyAddresses,
     #[error("it is the last way in")]
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]

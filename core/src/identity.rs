@@ -32,7 +32,7 @@ words! {
 }
 
 /// How an identity was proven, and by what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     pub method: ProofMethod,
     pub challenge: Option<ChallengeId>,
@@ -167,15 +167,22 @@ pub struct Identity {
     pub name: Option<String>,
     pub is_primary: bool,
     pub observed_at: Timestamp,
+    /// Since when it has been its owner's, by a proof; nothing while it is only observed.
+    pub owned_since: Option<Timestamp>,
 }
 
 impl Identity {
     /// What a person knows it by: a handle, or the address as it was first written.
     #[must_use]
     pub fn shown_label(self) -> Option<String> {
-        let address = Some(self.key.subject).filter(|_| self.key.kind == IdentityKind::Email);
-        self.label.or(address)
+        shown_label(&self.key, self.label)
     }
+}
+
+/// What a person knows an identity by.
+#[must_use]
+pub fn shown_label(key: &IdentityKey, label: Option<String>) -> Option<String> {
+    label.or_else(|| (key.kind == IdentityKind::Email).then(|| key.subject.clone()))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub mod mailed_secret;
 pub mod merge;
 pub mod method;
 pub mod outbox;
+pub mod own_emails;
 pub mod own_password;
 pub mod ownership;
 pub mod page;
@@ -42,6 +43,7 @@ pub mod signing_key;
 pub mod social_flow;
 pub mod social_sign_in;
 pub mod throttle;
+pub mod undo;
 pub mod ways_in;
 
 pub use error::{Error, Fault, Result};

@@ -24,6 +24,10 @@ pub const LINK_LIFE: Duration = minutes(30);
 pub const CODE_LIFE: Duration = minutes(10);
 /// Wrong tries that spend a code (and never the link).
 pub const CODE_TRIES: i64 = 5;
+/// How long a change of an account's addresses can be undone by whoever had one of them before (rule 13).
+pub const UNDO_LIFE: Duration = days(3);
+/// Addresses of one account, those that are still to be proven included.
+pub const ADDRESSES_PER_ACCOUNT: usize = 20;
 /// A notice is tried so long; a mail with a secret no longer than its secret lives.
 pub const NOTICE_LIFE: Duration = days(1);
 /// An event waits so long for those who want it.

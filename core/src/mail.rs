@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
+use crate::id::ChallengeId;
 use crate::identity::{IdentityKey, IdentityKind};
 use crate::provider::{Arrival, Providers};
 
@@ -25,6 +26,13 @@ pub struct MailedSecret {
     pub code: Zeroizing<String>,
     pub link_minutes: u64,
     pub code_minutes: u64,
+}
+
+/// A link's token that takes an account's ways in back to what they were.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MailedUndo {
+    pub token: Zeroizing<String>,
+    pub minutes: u64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -79,8 +87,41 @@ pub enum MailContent {
         named: Named,
         at: Timestamp,
     },
-    /// Another account of the same person has become part of this one; to every proven address of both.
+    /// Another account of the same person has become part of this one; to every proven address of both, to those of
+    /// the one that stays with an undo.
     AccountsMerged {
+        at: Timestamp,
+        undo: Option<MailedUndo>,
+    },
+    /// Somebody who is signed in says that this is their address too.
+    AddEmail {
+        secret: MailedSecret,
+        /// What the link names beside its token.
+        id: ChallengeId,
+    },
+    /// The same for an address that is another account's. No secret.
+    AddEmailNotice,
+    /// An address was added; to those that were there before.
+    EmailAdded {
+        /// Where its form lets it say nothing else; so in the two below.
+        address: Option<String>,
+        at: Timestamp,
+        undo: MailedUndo,
+    },
+    /// Another address is the primary one; to the one that was, with an undo, and to all others.
+    PrimaryEmailChanged {
+        address: Option<String>,
+        at: Timestamp,
+        undo: Option<MailedUndo>,
+    },
+    /// An address was removed; to itself, with an undo unless somebody who was there before did it, and to all others.
+    EmailRemoved {
+        address: Option<String>,
+        at: Timestamp,
+        undo: Option<MailedUndo>,
+    },
+    /// The changes were undone; to every proven address.
+    EmailChangesUndone {
         at: Timestamp,
     },
 }
@@ -111,7 +152,7 @@ impl Named {
         let handle = match (key.kind, label) {
             (IdentityKind::Twitter, Some(handle)) if is_handle(handle) => Some(format!("@{handle}")),
             (IdentityKind::Twitter, _) | (_, None) => None,
-            (_, Some(label)) => EmailAddress::parse(label).ok().filter(is_plain).map(|address| address.to_string()),
+            (_, Some(label)) => EmailAddress::parse(label).ok().as_ref().and_then(plain),
         };
         Self { provider: title.unwrap_or_else(|| key.kind.to_string()), handle }
     }
@@ -119,6 +160,12 @@ impl Named {
 
 fn is_handle(text: &str) -> bool {
     (1..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// An address as a mail may say it to somebody else.
+#[must_use]
+pub fn plain(address: &EmailAddress) -> Option<String> {
+    Some(address).filter(|address| is_plain(address)).map(ToString::to_string)
 }
 
 /// An address that no mail program takes for a link, and that is too short to say anything.
@@ -155,6 +202,12 @@ impl MailContent {
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
+            Self::AddEmail { .. } => "add_email",
+            Self::AddEmailNotice => "add_email_notice",
+            Self::EmailAdded { .. } => "email_added",
+            Self::PrimaryEmailChanged { .. } => "primary_email_changed",
+            Self::EmailRemoved { .. } => "email_removed",
+            Self::EmailChangesUndone { .. } => "email_changes_undone",
         }
     }
 
@@ -166,7 +219,8 @@ impl MailContent {
             | Self::PasswordReset { secret }
             | Self::Claim { secret }
             | Self::SignUpInstead { secret }
-            | Self::AdminInvitation { secret } => Some(secret),
+            | Self::AdminInvitation { secret }
+            | Self::AddEmail { secret, .. } => Some(secret),
             Self::AlreadyRegistered
             | Self::PasswordSet { .. }
             | Self::SocialEmail { .. }
@@ -174,7 +228,24 @@ impl MailContent {
             | Self::ClaimedByProvider { .. }
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
-            | Self::AccountsMerged { .. } => None,
+            | Self::AccountsMerged { .. }
+            | Self::AddEmailNotice
+            | Self::EmailAdded { .. }
+            | Self::PrimaryEmailChanged { .. }
+            | Self::EmailRemoved { .. }
+            | Self::EmailChangesUndone { .. } => None,
+        }
+    }
+
+    /// What undoes that of which it tells.
+    #[must_use]
+    pub const fn undo(&self) -> Option<&MailedUndo> {
+        match self {
+            Self::EmailAdded { undo, .. } => Some(undo),
+            Self::AccountsMerged { undo, .. }
+            | Self::PrimaryEmailChanged { undo, .. }
+            | Self::EmailRemoved { undo, .. } => undo.as_ref(),
+            _ => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::secret::DeviceToken;
 use crate::session::{self, Issued};
 use crate::settings::{self, Method, Settings};
 use crate::throttle::{self, Scope};
+use crate::undo;
 use crate::ways_in::{self, WayIn};
 
 /// Holds an address and the account of whoever has it, and looks.
@@ -47,12 +48,14 @@ pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Optio
     let settings = settings::current(work)?;
     let answer = linking::answer_to(what, held.holder, house(&settings, address));
     let purpose = match (what, answer) {
-        (Ask::PasswordReset, Answer::SignUpInstead) | (Ask::SignUp | Ask::SocialEmail, _) => ChallengePurpose::SignUp,
+        (Ask::PasswordReset, Answer::SignUpInstead) | (Ask::SignUp | Ask::SocialEmail | Ask::AddEmail, _) => {
+            ChallengePurpose::SignUp
+        }
         (Ask::PasswordReset, _) => ChallengePurpose::PasswordReset,
     };
-    let detail = ChallengeDetail { locale: locale.map(str::to_owned), role: None };
+    let detail = ChallengeDetail { locale: locale.map(str::to_owned), ..ChallengeDetail::default() };
     let (account, mailed) = (held.bound(), answer.carries_a_secret());
-    let new = challenge::New { purpose, address, account, flow: None, detail: &detail, mailed };
+    let new = challenge::New { purpose, address, account, session: None, flow: None, detail: &detail, mailed };
     let (id, secret) = challenge::make(work, &new)?;
     post(work, address, &held, locale, (id, mailed), content(answer, secret))
 }
@@ -93,7 +96,9 @@ fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {
         Answer::Claim => MailContent::Claim { secret },
         Answer::Reset => MailContent::PasswordReset { secret },
         Answer::Notice => MailContent::AlreadyRegistered,
-        Answer::SocialEmail | Answer::LinkNotice | Answer::Nothing => return None,
+        Answer::SocialEmail | Answer::LinkNotice | Answer::AddEmail | Answer::AddEmailNotice | Answer::Nothing => {
+            return None;
+        }
     })
 }
 
@@ -190,11 +195,9 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
         db::accounts::set_locale(work, account, locale)?;
     }
     let ended = session::purge(work, account, Some(&challenge.address))?;
-    // whoever is dropped is told as well
-    let told = ways_in::proven_addresses(work, account)?;
-    let dropped = if confirm.unlink_others { ways_in::drop_others(work, account, identity)? } else { Vec::new() };
+    let dropped = if confirm.unlink_others { drop_others(work, account, identity)? } else { 0 };
     throttle::forget(work, Scope::Password(&challenge.address))?;
-    tell(work, outcome, account, confirm.how, (ended, dropped.len()), told)?;
+    tell(work, outcome, account, confirm.how, (ended, dropped))?;
     if let Some(role @ Role::Admin) = challenge.detail.role {
         db::accounts::set_role(work, account, role)?;
         audit::record(work, "account.role_changed", Actor::Operator, Some(account), &json!({ "role": role }))?;
@@ -213,6 +216,20 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
         account,
         session,
     })
+}
+
+/// Drops every way in but the address that was just proven. Whoever is dropped is told, and may undo it where they were
+/// there before (rule 13).
+fn drop_others(work: &mut Work<'_>, account: AccountId, keeper: IdentityId) -> Result<usize> {
+    let before = undo::remember(work, account)?;
+    let dropped = ways_in::drop_all_but(work, account, |identity| identity.id == keeper, "unlink_others")?;
+    let kept = db::identities::list_proven(work, account)?.into_iter().find(|identity| identity.id == keeper);
+    if let Some(since) = kept.and_then(|identity| identity.owned_since) {
+        db::identities::make_primary(work, account, keeper)?;
+        undo::end_of_younger(work, account, since)?;
+        undo::tell_dropped(work, &before, since, &dropped)?;
+    }
+    Ok(dropped.len())
 }
 
 /// Makes the address's account its owner's; gives the account and the identity that was proven.
@@ -246,7 +263,6 @@ fn tell(
     account: AccountId,
     how: ProofMethod,
     (sessions_ended, dropped): (usize, usize),
-    addresses: Vec<String>,
 ) -> Result<()> {
     let action = match outcome {
         Outcome::Create => "account.created",
@@ -267,7 +283,7 @@ fn tell(
     if outcome == Outcome::Create {
         return Ok(());
     }
-    ways_in::tell(work, account, addresses, &MailContent::PasswordSet { at: work.now() })
+    ways_in::tell_proven_addresses(work, account, &MailContent::PasswordSet { at: work.now() })
 }
 
 /// An operator's invitation to be an admin. The account holds no role until it is claimed (rule 1); an account
@@ -289,12 +305,13 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
             account
         }
     };
-    let detail = ChallengeDetail { locale: None, role: Some(Role::Admin) };
+    let detail = ChallengeDetail { role: Some(Role::Admin), ..ChallengeDetail::default() };
     let epoch = db::accounts::get(work, account)?.security_epoch;
     let new = challenge::New {
         purpose: ChallengePurpose::AdminInvitation,
         address,
         account: Some((account, epoch)),
+        session: None,
         flow: None,
         detail: &detail,
         mailed: true,

@@ -14,7 +14,7 @@ use crate::linking::{self, Merging, Party};
 use crate::mail::MailContent;
 use crate::outbox;
 use crate::session::{self, EndReason, SignedIn};
-use crate::ways_in;
+use crate::{undo, ways_in};
 
 /// What moves, or has moved.
 #[derive(Debug, Clone)]
@@ -39,19 +39,21 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
         Error::SessionEnded => not_signed_in(),
         other => other,
     })?;
-    let party = |who: &SignedIn, now: Timestamp| Party {
-        claimed: who.account.state == AccountState::Claimed,
-        fresh: who.is_fresh(now),
-        admin: who.account.role == Role::Admin,
-    };
     let (now, same) = (work.now(), into.account.id == from.account.id);
-    match linking::may_merge(same, party(&into, now), party(&from, now)) {
+    let (survivor, source) = (party(work, &into, now)?, party(work, &from, now)?);
+    match linking::may_merge(same, survivor, source) {
         Merging::Merge => {}
         Merging::Stale => return Err(Error::Stale),
         Merging::OtherStale => return Err(Error::OtherStale),
         Merging::Same => return Err(Error::MergeRefused("Both sessions are of the same account.")),
         Merging::AdminGoes => {
             return Err(Error::MergeRefused("An admin's account does not go into another: merge the other way round."));
+        }
+        Merging::Undoable => {
+            return Err(Error::MergeRefused(
+                "Of the other account an address was changed within 72 hours, which can still be undone: merge the other \
+                 way round, or later.",
+            ));
         }
         Merging::NotClaimed => return Err(not_signed_in()),
     }
@@ -72,6 +74,15 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     Ok(merge)
 }
 
+fn party(work: &mut Work<'_>, who: &SignedIn, now: Timestamp) -> Result<Party> {
+    Ok(Party {
+        claimed: who.account.state == AccountState::Claimed,
+        fresh: who.is_fresh(now),
+        admin: who.account.role == Role::Admin,
+        undoable: undo::is_open(work, who.account.id)?,
+    })
+}
+
 fn not_signed_in() -> Error {
     Error::invalid(
         "/access_token",
@@ -80,11 +91,13 @@ fn not_signed_in() -> Error {
     )
 }
 
-/// Every proven address of both is told.
+/// Every proven address of both is told; those of the one that stays may undo that others came in (rule 13).
 fn tell_both(work: &mut Work<'_>, to: AccountId, source: AccountId) -> Result<()> {
-    let content = MailContent::AccountsMerged { at: work.now() };
-    ways_in::tell_proven_addresses(work, source, &content)?;
-    ways_in::tell_proven_addresses(work, to, &content)
+    let at = work.now();
+    ways_in::tell_proven_addresses(work, source, &MailContent::AccountsMerged { at, undo: None })?;
+    let before = undo::remember(work, to)?;
+    let told = ways_in::proven_addresses(work, to)?;
+    undo::tell(work, &before, told, |undo| MailContent::AccountsMerged { at, undo: Some(undo) })
 }
 
 /// Moves all that a claimed account has; gives how many of its sessions ended.
@@ -94,11 +107,16 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
     db::challenges::void_of_account(work, source)?;
     db::social_flows::void_all(work, source)?;
     db::credentials::delete_all(work, source)?;
+    let oldest = db::identities::list_proven(work, to)?.iter().filter_map(|identity| identity.owned_since).min();
     for identity in identities {
         if !work.holds(Lock::Identity(&identity.key)) {
             return Err(Error::Overtaken); // it came after they were held
         }
         db::identities::move_with_proofs(work, identity, to)?;
+        // neither side was there before the other: which of the two is whose, nobody here can know
+        if let Some(oldest) = oldest {
+            db::identities::set_owned_since(work, to, identity.id, oldest)?;
+        }
     }
     move_all(work, source, to, Actor::Account(to))?;
     let first_address = identities.iter().find(|identity| identity.key.kind == IdentityKind::Email);

@@ -206,12 +206,13 @@ pub fn ask_email(work: &mut Work<'_>, continuation: &str, address: &EmailAddress
     let held = mailed_secret::hold_address_and_look_up(work, address)?;
     let settings = settings::current(work)?;
     let answer = linking::answer_to(Ask::SocialEmail, held.holder, house(&settings, &flow.provider, Some(address)));
-    let detail = ChallengeDetail { locale: locale.map(str::to_owned), role: None };
+    let detail = ChallengeDetail { locale: locale.map(str::to_owned), ..ChallengeDetail::default() };
     let mailed = answer.carries_a_secret();
     let new = challenge::New {
         purpose: ChallengePurpose::SocialEmail,
         address,
         account: held.bound(),
+        session: None,
         flow: Some(flow.id),
         detail: &detail,
         mailed,

@@ -45,6 +45,7 @@ impl Scope<'_> {
             Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
+            Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }

@@ -1,5 +1,7 @@
 //! The ways into an account: its password and the identities its owner has proven.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::json;
 
@@ -7,7 +9,7 @@ use crate::audit::{self, Actor};
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
-use crate::identity::{Identity, IdentityKey, IdentityKind};
+use crate::identity::{self, Identity, IdentityKey, IdentityKind};
 use crate::limits;
 use crate::mail::{Mail, MailContent};
 use crate::outbox;
@@ -34,13 +36,20 @@ pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
         identity_id: None,
         label: None,
     });
-    let proven = db::identities::list_proven(work, account)?.into_iter().map(|identity| WayIn {
-        method: identity.key.kind.as_str(),
-        provider: work.providers().of(&identity.key).map(|provider| provider.name.clone()),
-        identity_id: Some(identity.id),
-        label: identity.shown_label(),
-    });
+    let proven = db::identities::list_proven(work, account)?.into_iter();
+    let proven = proven.map(|identity| of_identity(work, &identity.key, identity.label.clone(), Some(identity.id)));
     Ok(password.into_iter().chain(proven).collect())
+}
+
+/// An identity as a way in, whether or not it is one at present.
+#[must_use]
+pub fn of_identity(work: &Work<'_>, key: &IdentityKey, label: Option<String>, id: Option<IdentityId>) -> WayIn {
+    WayIn {
+        method: key.kind.as_str(),
+        provider: work.providers().of(key).map(|provider| provider.name.clone()),
+        identity_id: id,
+        label: identity::shown_label(key, label),
+    }
 }
 
 /// The ways in that may be used now (rule 14): addresses while a password can be set by them, and identities whose
@@ -81,22 +90,24 @@ pub fn hold_all(work: &mut Work<'_>, accounts: &[AccountId], others: &[&Identity
     work.hold(&locks)
 }
 
-/// Drops every identity but one: what a stranger may have linked before the owner came. Follows [`hold_all`].
-pub fn drop_others(work: &mut Work<'_>, account: AccountId, keep: IdentityId) -> Result<Vec<IdentityId>> {
-    let others = db::identities::list_proven(work, account)?;
+/// Drops every identity but those to keep, for what a stranger may have linked. Follows [`hold_all`].
+pub fn drop_all_but(
+    work: &mut Work<'_>,
+    account: AccountId,
+    keep: impl Fn(&Identity) -> bool,
+    why: &str,
+) -> Result<Vec<Identity>> {
+    let mine = db::identities::list_proven(work, account)?;
     let mut dropped = Vec::new();
-    for identity in others.into_iter().filter(|identity| identity.id != keep) {
+    for identity in mine.into_iter().filter(|identity| !keep(identity)) {
         if !work.holds(Lock::Identity(&identity.key)) {
             return Err(Error::Overtaken); // it came after they were held
         }
         db::identities::delete(work, &identity)?;
-        let detail = json!({ "kind": identity.key.kind, "why": "unlink_others" });
+        let detail = json!({ "kind": identity.key.kind, "why": why });
         audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
         outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
-        dropped.push(identity.id);
-    }
-    if !dropped.is_empty() {
-        db::identities::make_primary(work, account, keep)?;
+        dropped.push(identity);
     }
     Ok(dropped)
 }
@@ -110,8 +121,19 @@ pub fn proven_addresses(work: &mut Work<'_>, account: AccountId) -> Result<Vec<S
 
 /// Mails addresses of an account.
 pub fn tell(work: &mut Work<'_>, account: AccountId, addresses: Vec<String>, content: &MailContent) -> Result<()> {
+    tell_within(work, account, addresses, content, limits::NOTICE_LIFE)
+}
+
+/// [`tell`] that is tried for so long.
+pub fn tell_within(
+    work: &mut Work<'_>,
+    account: AccountId,
+    addresses: Vec<String>,
+    content: &MailContent,
+    life: Duration,
+) -> Result<()> {
     let locale = db::accounts::get(work, account)?.locale;
-    let until = work.now() + limits::NOTICE_LIFE;
+    let until = work.now() + life;
     for to in addresses {
         let mail = Mail { to, locale: locale.clone(), content: content.clone() };
         outbox::post_mail(work, &mail, None, until)?;

@@ -50,6 +50,8 @@ impl Default for Setup {
         config.links.sign_up = "https://help.shop.example/sign-up#token={token}".to_owned();
         config.links.reset = "https://help.shop.example/reset#token={token}".to_owned();
         config.links.admin = "https://help.shop.example/admin#token={token}".to_owned();
+        config.links.email = "https://help.shop.example/email#id={id}&token={token}".to_owned();
+        config.links.undo = "https://help.shop.example/undo#token={token}".to_owned();
         config.hashing.threads = Some(2);
         Self {
             clock: Clock::movable(),

@@ -24,6 +24,11 @@ const NEVER: &[(&str, &str)] = &[
          AND NOT EXISTS (SELECT 1 FROM proofs p WHERE p.identity_id = i.id AND p.account_id = a.id)",
     ),
     (
+        "I2: an identity of a claimed account does not say since when it is its owner's",
+        "SELECT count(*) AS n FROM identities i JOIN accounts a ON a.id = i.account_id \
+         WHERE a.state = 'claimed' AND i.owned_since IS NULL",
+    ),
+    (
         "I2: a proof belongs to another account than its identity",
         "SELECT count(*) AS n FROM proofs p JOIN identities i ON i.id = p.identity_id \
          WHERE p.account_id <> i.account_id",
@@ -31,7 +36,7 @@ const NEVER: &[(&str, &str)] = &[
     (
         "I3: a live secret is older than its account's security epoch",
         "SELECT count(*) AS n FROM challenges c JOIN accounts a ON a.id = c.account_id \
-         WHERE c.state = 'live' AND c.epoch <> a.security_epoch",
+         WHERE c.state = 'live' AND c.purpose <> 'email_undo' AND c.epoch <> a.security_epoch",
     ),
     (
         "I4: a conversation is with another account than its requester",

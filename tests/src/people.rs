@@ -98,7 +98,8 @@ impl App {
     /// The last mail with a secret to an address.
     pub fn secret_mailed_to(&self, address: &str) -> SecretMail {
         let mail = self.mail_to(address);
-        let with_secret = mail.iter().rev().find(|mail| mail.text().contains("#token="));
+        let both = |text: String| text.contains("#token=") && text.contains("Code: ");
+        let with_secret = mail.iter().rev().find(|mail| both(mail.text()));
         let mail = with_secret.unwrap_or_else(|| panic!("no secret was mailed to {address}"));
         let text = mail.text();
         let after = |mark: &str| {

@@ -205,6 +205,10 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let address = social.all_identities_of(&ada).into_iter().find(|identity| identity["kind"] == "email").unwrap();
     let stays = social.unlinks(&ada, &address["id"]);
     let native = social.client.post("/v1/social/twitter/flows").json(&json!({ "native": true })).send();
+    social.adds(&ada, "ada@work.example");
+    let primary_stays = social.removes(&ada, address["id"].as_str().unwrap());
+    let add = |n: usize| social.asks_to_add(&ada, &format!("ada-{n}@example.org"));
+    let too_many = (0..20).map(add).find(|answer| answer.status != 202).unwrap();
     social.advance(std::time::Duration::from_secs(660));
     let ada = SignedIn::of(&social.refreshes(&ada.refresh_token).expect(200));
     let stale = social.asks_to_link(&ada, "google", &"v".repeat(43));
@@ -215,6 +219,8 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     vec![
         no_address,
         stays,
+        primary_stays,
+        too_many,
         link_required,
         taken,
         flow_not_found,
@@ -324,6 +330,31 @@ on_both! {
         }
     }
 
+    fn what_becomes_of_addresses_is_documented(app) {
+        let document: Value = serde_json::from_str(COMMITTED).unwrap();
+        let ada = app.signs_up("ada@example.org");
+        let asked = app.asks_to_add(&ada, "ada@work.example").expect(202);
+        let listed = reads(app, &ada, "/v1/me/emails").expect(200);
+        let again = app.resends(&ada, asked.json()["id"].as_str().unwrap()).expect(202);
+        let mail = app.adding_mail_to("ada@work.example");
+        let proven = app.proves(&ada, &mail.id, &json!({ "token": mail.token })).expect(200);
+        let id = proven.json()["id"].as_str().unwrap().to_owned();
+        let primary = app.makes_primary(&ada, &id).expect(200);
+        let undo = app.undo_mailed_to("ada@example.org");
+        let rows = [
+            ("add_my_email", asked), ("list_my_emails", listed), ("resend_my_email", again), ("verify_my_email", proven),
+            ("make_my_email_primary", primary), ("remove_my_email", app.removes(&ada, &id)),
+            ("add_my_email", app.asks_to_add(&ada, "ada@work.example")), ("add_my_email", app.asks_to_add(&ada, "x")),
+            ("remove_my_email", app.removes(&ada, &app.email_of(&ada, "ada@example.org").id).expect(204)),
+            ("inspect_email_undo", app.inspects_undo(&undo).expect(200)),
+            ("confirm_email_undo", app.undoes(&json!({ "token": undo, "password": "short" })).expect(422)),
+            ("confirm_email_undo", app.undoes(&json!({ "token": undo, "password": PASSWORD })).expect(200)),
+            ("confirm_email_undo", app.undoes(&json!({ "token": undo })).expect(410)),
+        ];
+        for (name, answer) in rows {
+            is_documented(&document, operation(&document, name), &answer);
+        }
+    }
 }
 
 on_both_with_providers! {
@@ -429,6 +460,9 @@ fn answers_have_all_their_fields() {
         "EmailRequired",
         "FlowBegun",
         "MyIdentity",
+        "MyEmail",
+        "UndoInspected",
+        "UndoConfirmed",
         "MergeBody",
         "SecretInspected",
         "InteractionPushed",

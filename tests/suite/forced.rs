@@ -24,7 +24,7 @@ pub fn proves_another(app: &App, owner: &str, (kind, subject): (&str, &str)) {
     app.sql(&format!(
         "UPDATE conversations SET account_id = {owner} WHERE requester_id = {id};
          UPDATE messages SET author_account_id = {owner} WHERE author_identity_id = {id};
-         UPDATE identities SET account_id = {owner} WHERE id = {id};
+         UPDATE identities SET account_id = {owner}, owned_since = observed_at WHERE id = {id};
          INSERT INTO proofs (id, identity_id, account_id, method, challenge_id, proven_at)
          SELECT i.id, i.id, i.account_id, 'provider', NULL, i.observed_at FROM identities i WHERE {its}"
     ));

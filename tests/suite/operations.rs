@@ -50,6 +50,8 @@ pub struct Call {
     pub status: u16,
     method: String,
     path: String,
+    /// Each comes from elsewhere: what a caller may try is counted.
+    from: String,
     /// Made anew for each call.
     body: fn() -> Value,
 }
@@ -57,6 +59,7 @@ pub struct Call {
 impl Call {
     pub fn send(&self, app: &App, token: Option<&str>) -> Answer {
         let request = app.client.request(self.method.parse().unwrap(), &self.path);
+        let request = request.header("x-forwarded-for", &self.from);
         let request = token.iter().fold(request, |request, token| request.bearer(token));
         let body = (self.body)();
         if body.is_null() { request.send() } else { request.json(&body).send() }
@@ -100,6 +103,14 @@ const ROWS: &[Row] = &[
     ("give_social_email", Who::Anybody, 404, || json!({ "continuation": "garbage", "email": "nobody@example.org" })),
     ("confirm_social_email", Who::Anybody, 404, || json!({ "continuation": "garbage", "code": "ABCD-EFGH" })),
     ("set_my_password", Who::Customer, 422, || json!({ "password": PASSWORD })),
+    ("list_my_emails", Who::Customer, 200, NOTHING),
+    ("add_my_email", Who::Customer, 202, || json!({ "email": "more@example.org" })),
+    ("verify_my_email", Who::Customer, 404, || json!({ "code": "ABCD-EFGH" })),
+    ("resend_my_email", Who::Customer, 404, NOTHING),
+    ("make_my_email_primary", Who::Customer, 404, NOTHING),
+    ("remove_my_email", Who::Customer, 404, NOTHING),
+    ("inspect_email_undo", Who::Anybody, 404, SECRET),
+    ("confirm_email_undo", Who::Anybody, 404, SECRET_SPENT),
     ("list_my_identities", Who::Customer, 200, NOTHING),
     ("begin_linking", Who::Customer, 404, NATIVE),
     ("finish_linking", Who::Customer, 404, CODE),
@@ -133,10 +144,12 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
             let name = operation["operationId"].as_str().unwrap();
             let row = ROWS.iter().find(|row| row.0 == name);
             let (operation, who, status, body) = *row.unwrap_or_else(|| panic!("who may call {name}? add a row"));
-            let path = template.replace("{id}", &world.conversation).replace("{identity}", ABSENT);
+            let path =
+                template.replace("{id}", &world.conversation).replace("{identity}", ABSENT).replace("{email}", ABSENT);
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");
-            calls.push(Call { operation, who, status, method: method.to_uppercase(), path, body });
+            let (method, from) = (method.to_uppercase(), format!("198.51.100.{}", calls.len()));
+            calls.push(Call { operation, who, status, method, path, from, body });
         }
     }
     let named: BTreeSet<_> = calls.iter().map(|call| call.operation).collect();

@@ -62,6 +62,8 @@ impl Mailer {
             sign_up_link: config.links.sign_up.clone(),
             reset_link: config.links.reset.clone(),
             admin_link: config.links.admin.clone(),
+            email_link: config.links.email.clone(),
+            undo_link: config.links.undo.clone(),
             templates_dir: config.mail.templates.clone(),
         };
         let from = config.mail.from.parse().map_err(|error| {
@@ -151,7 +153,10 @@ impl Mailer {
             (true, Some(code), None) => {
                 tracing::info!(to = leased.mail.to, template, code, "mail written to a file");
             }
-            (true, ..) => tracing::info!(to = leased.mail.to, template, "mail written to a file"),
+            (true, None, Some(link)) => {
+                tracing::info!(to = leased.mail.to, template, link = %*link, "mail written to a file");
+            }
+            (true, None, None) => tracing::info!(to = leased.mail.to, template, "mail written to a file"),
             _ => tracing::info!(template, "mail sent"),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use doorstep_core::clock::Timestamp;
-use doorstep_core::mail::{Mail, MailContent, Named};
+use doorstep_core::mail::{Mail, MailContent, MailedUndo, Named};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use zeroize::Zeroizing;
 
@@ -19,9 +19,10 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 61] = embedded! {
+const EMBEDDED: [(&str, &str); 89] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
+    "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
     "named.en.txt" "named.en.html" "named.de.txt" "named.de.html"
     "sign_up.en.txt" "sign_up.en.html" "sign_up.de.txt" "sign_up.de.html"
     "already_registered.en.txt" "already_registered.en.html" "already_registered.de.txt" "already_registered.de.html"
@@ -37,17 +38,29 @@ const EMBEDDED: [(&str, &str); 61] = embedded! {
     "identity_linked.en.txt" "identity_linked.en.html" "identity_linked.de.txt" "identity_linked.de.html"
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
+    "add_email.en.txt" "add_email.en.html" "add_email.de.txt" "add_email.de.html"
+    "add_email_notice.en.txt" "add_email_notice.en.html" "add_email_notice.de.txt" "add_email_notice.de.html"
+    "email_added.en.txt" "email_added.en.html" "email_added.de.txt" "email_added.de.html"
+    "primary_email_changed.en.txt" "primary_email_changed.en.html"
+    "primary_email_changed.de.txt" "primary_email_changed.de.html"
+    "email_removed.en.txt" "email_removed.en.html" "email_removed.de.txt" "email_removed.de.html"
+    "email_changes_undone.en.txt" "email_changes_undone.en.html"
+    "email_changes_undone.de.txt" "email_changes_undone.de.html"
 };
 
 pub struct RenderOptions {
     /// Whom the mails are from, in the reader's eyes.
     pub site_name: String,
-    /// Where a sign-up goes on; `{token}` in it is replaced, as in the two below.
+    /// Where a sign-up goes on; `{token}` in it is replaced, as in all below.
     pub sign_up_link: String,
     /// Where a new password is chosen.
     pub reset_link: String,
     /// Where an admin's invitation is accepted.
     pub admin_link: String,
+    /// Where an address that is added is proven; `{id}` in it is replaced too.
+    pub email_link: String,
+    /// Where a change of the ways in is undone.
+    pub undo_link: String,
     /// Holds files that replace the embedded templates of the same name.
     pub templates_dir: Option<PathBuf>,
 }
@@ -105,9 +118,17 @@ impl Renderer {
     #[must_use]
     pub fn link(&self, content: &MailContent) -> Option<Zeroizing<String>> {
         let pattern = match content {
+            MailContent::AddEmail { secret, id } => {
+                let link = self.options.email_link.replace("{id}", &id.to_string());
+                return Some(Zeroizing::new(link.replace("{token}", &secret.token)));
+            }
             MailContent::SignUp { .. } | MailContent::SignUpInstead { .. } => &self.options.sign_up_link,
             MailContent::PasswordReset { .. } | MailContent::Claim { .. } => &self.options.reset_link,
             MailContent::AdminInvitation { .. } => &self.options.admin_link,
+            MailContent::AccountsMerged { .. }
+            | MailContent::EmailAdded { .. }
+            | MailContent::PrimaryEmailChanged { .. }
+            | MailContent::EmailRemoved { .. } => &self.options.undo_link,
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
@@ -115,9 +136,11 @@ impl Renderer {
             | MailContent::ClaimedByProvider { .. }
             | MailContent::IdentityLinked { .. }
             | MailContent::IdentityUnlinked { .. }
-            | MailContent::AccountsMerged { .. } => return None,
+            | MailContent::AddEmailNotice
+            | MailContent::EmailChangesUndone { .. } => return None,
         };
-        content.secret().map(|secret| Zeroizing::new(pattern.replace("{token}", &secret.token)))
+        let token = content.secret().map(|secret| &secret.token).or_else(|| content.undo().map(|undo| &undo.token));
+        token.map(|token| Zeroizing::new(pattern.replace("{token}", token)))
     }
 
     fn fill(&self, content: &MailContent, language: &'static str) -> Result<Rendered, Fault> {
@@ -147,7 +170,8 @@ impl Renderer {
             | MailContent::PasswordReset { secret }
             | MailContent::Claim { secret }
             | MailContent::SignUpInstead { secret }
-            | MailContent::AdminInvitation { secret } => {
+            | MailContent::AdminInvitation { secret }
+            | MailContent::AddEmail { secret, .. } => {
                 let (link_minutes, link_lifetime) = (secret.link_minutes, lifetime(secret.link_minutes, language));
                 let link = context! { link, link_minutes, link_lifetime };
                 context! { ..link, ..code_values(&secret.code, secret.code_minutes, language), ..common }
@@ -161,10 +185,22 @@ impl Renderer {
             | MailContent::IdentityUnlinked { named, at } => {
                 context! { ..named_values(named), ..moment_values(*at, language), ..common }
             }
-            MailContent::PasswordSet { at } | MailContent::AccountsMerged { at } => {
+            MailContent::PasswordSet { at } | MailContent::EmailChangesUndone { at } => {
                 context! { ..moment_values(*at, language), ..common }
             }
-            MailContent::AlreadyRegistered => common,
+            MailContent::AccountsMerged { at, undo } => {
+                context! { ..undo_values(link, undo.as_ref(), language), ..moment_values(*at, language), ..common }
+            }
+            MailContent::EmailAdded { address, at, undo } => {
+                let values = context! { address, ..undo_values(link, Some(undo), language) };
+                context! { ..values, ..moment_values(*at, language), ..common }
+            }
+            MailContent::PrimaryEmailChanged { address, at, undo }
+            | MailContent::EmailRemoved { address, at, undo } => {
+                let values = context! { address, ..undo_values(link, undo.as_ref(), language) };
+                context! { ..values, ..moment_values(*at, language), ..common }
+            }
+            MailContent::AlreadyRegistered | MailContent::AddEmailNotice => common,
         }
     }
 
@@ -179,7 +215,7 @@ impl Renderer {
             return Err(format!("mail template {file}.txt:1: the subject must not show the link or the code"));
         }
         let link = self.link(content);
-        let has_code = content.secret().is_some() || matches!(content, MailContent::SocialEmail { .. });
+        let has_code = content.code().is_some();
         // in HTML the link is escaped, its token is not
         let in_text = link.as_deref().map_or(SAMPLE_TOKEN, String::as_str);
         for (name, due, in_text, in_html) in
@@ -198,6 +234,12 @@ impl Renderer {
 
 fn code_values(code: &str, minutes: u64, language: &str) -> Value {
     context! { code, code_minutes => minutes, code_lifetime => lifetime(minutes, language) }
+}
+
+/// The link is `none` where nothing may be undone: a template asks before it says it.
+fn undo_values(link: Option<Value>, undo: Option<&MailedUndo>, language: &str) -> Value {
+    let link_minutes = undo.map(|undo| undo.minutes);
+    context! { link, link_minutes, link_lifetime => link_minutes.map(|minutes| lifetime(minutes, language)) }
 }
 
 /// The handle is `none` where there is none: a template asks before it says it.
@@ -245,7 +287,13 @@ fn check_options(options: &RenderOptions) -> Result<(), String> {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err("site.name must not be empty or contain control characters".to_owned());
     }
-    let links = [("sign-up", &options.sign_up_link), ("reset", &options.reset_link), ("admin", &options.admin_link)];
+    let links = [
+        ("sign-up", &options.sign_up_link),
+        ("reset", &options.reset_link),
+        ("admin", &options.admin_link),
+        ("email", &options.email_link),
+        ("undo", &options.undo_link),
+    ];
     for (which, link) in links {
         if !link.contains("{token}") {
             return Err(format!(

@@ -1,3 +1,5 @@
+use uuid::Uuid;
+
 use super::*;
 
 const TOKEN: &str = "SampleTokenSampleTokenSampleTokenSampleToke";
@@ -8,6 +10,8 @@ fn options() -> RenderOptions {
         sign_up_link: "https://help.shop.example/sign-up?a=1&b=2#token={token}".to_owned(),
         reset_link: "https://help.shop.example/reset#token={token}".to_owned(),
         admin_link: "https://help.shop.example/admin#token={token}".to_owned(),
+        email_link: "https://help.shop.example/email#id={id}&token={token}".to_owned(),
+        undo_link: "https://help.shop.example/undo#token={token}".to_owned(),
         templates_dir: None,
     }
 }
@@ -45,20 +49,23 @@ fn every_mail_says_what_it_must_in_every_language() {
             assert!(!said.subject.contains(TOKEN) && !said.subject.contains("ABCD"), "{name}");
             assert!(said.html.contains(&format!("<html lang=\"{language}\">")), "{name}");
             assert!(!said.html.contains("<img") && !said.html.contains("<style"), "{name}");
-            let links = said.text.lines().filter(|line| line.ends_with(&format!("#token={TOKEN}"))).count();
+            let links = said.text.lines().filter(|line| line.ends_with(&format!("token={TOKEN}"))).count();
             let codes = said.text.lines().filter(|line| *line == "Code: ABCD-EFGH").count();
-            let secrets = usize::from(content.secret().is_some());
-            let has_code = secrets == 1 || matches!(content, MailContent::SocialEmail { .. });
+            let (undoes, has_code) = (content.undo().is_some(), content.code().is_some());
+            let secrets = usize::from(content.secret().is_some() || undoes);
             assert_eq!((links, codes), (secrets, usize::from(has_code)), "{name}: each on a line of its own");
             assert_eq!(said.text.matches(TOKEN).count(), secrets, "{name}");
             assert_eq!(said.text.matches("ABCD-EFGH").count(), usize::from(has_code), "{name}");
             assert_eq!(said.html.matches("ABCD-EFGH").count(), usize::from(has_code), "{name}");
             assert_eq!(said.html.contains("https://"), secrets == 1, "{name}");
-            assert_eq!(said.html.matches(&format!("#token={TOKEN}\"")).count(), 2 * secrets, "{name}");
-            let (link, code) =
-                if language == "de" { ("30 Minuten", "10 Minuten") } else { ("30 minutes", "10 minutes") };
+            assert_eq!(said.html.matches(&format!("token={TOKEN}\"")).count(), 2 * secrets, "{name}");
+            let (link, code, undo) = match language {
+                "de" => ("30 Minuten", "10 Minuten", "3 Tage"),
+                _ => ("30 minutes", "10 minutes", "3 days"),
+            };
             for part in [&said.text, &said.html] {
-                assert_eq!((part.contains(link), part.contains(code)), (secrets == 1, has_code), "{name}");
+                let lives = (part.contains(link), part.contains(code), part.contains(undo));
+                assert_eq!(lives, (content.secret().is_some(), has_code, undoes), "{name}");
             }
             // German stays readable where a terminal shows 80 columns; a link may be longer
             assert!(said.text.lines().all(|line| line.contains(TOKEN) || line.chars().count() <= 78), "{name}");
@@ -74,9 +81,13 @@ fn each_mail_leads_to_its_page() {
             "sign_up" | "sign_up_instead" => Some("sign-up?a=1&b=2"),
             "password_reset" | "claim" => Some("reset"),
             "admin_invitation" => Some("admin"),
+            _ if content.undo().is_some() => Some("undo"),
             _ => None,
         };
-        let expected = page.map(|page| format!("https://help.shop.example/{page}#token={TOKEN}"));
+        let expected = match content.template() {
+            "add_email" => Some(format!("https://help.shop.example/email#id={}&token={TOKEN}", Uuid::nil())),
+            _ => page.map(|page| format!("https://help.shop.example/{page}#token={TOKEN}")),
+        };
         assert_eq!(renderer.link(&content).as_deref(), expected.as_ref(), "{}", content.template());
     }
     let said = renderer.render(&mail(sample("sign_up"), "en")).unwrap();
@@ -88,7 +99,7 @@ fn every_kind_of_mail_is_tried_before_the_start() {
     let mut tried: Vec<&str> = samples().iter().map(MailContent::template).collect();
     tried.sort_unstable();
     tried.dedup();
-    let parts = ["layout", "secret", "named"];
+    let parts = ["layout", "secret", "undo", "named"];
     let mut embedded: Vec<&str> = EMBEDDED.iter().filter_map(|(name, _)| name.split('.').next()).collect();
     embedded.retain(|name| !parts.contains(name));
     embedded.sort_unstable();
@@ -174,7 +185,17 @@ fn lifetimes_and_moments_read_well() {
         assert_eq!((lifetime(minutes, "en").as_str(), lifetime(minutes, "de").as_str()), (english, german));
     }
     let renderer = Renderer::new(options()).unwrap();
-    for template in ["password_set", "claimed_by_provider", "identity_linked", "identity_unlinked", "accounts_merged"] {
+    for template in [
+        "password_set",
+        "claimed_by_provider",
+        "identity_linked",
+        "identity_unlinked",
+        "accounts_merged",
+        "email_added",
+        "primary_email_changed",
+        "email_removed",
+        "email_changes_undone",
+    ] {
         let says = |language: &str, moment: &str| {
             let said = renderer.render(&mail(sample(template), language)).unwrap();
             assert!(said.text.replace('\n', " ").contains(moment), "{template}: {}", *said.text);

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::mail::{MailContent, MailedSecret, Named};
+use doorstep_core::id::ChallengeId;
+use doorstep_core::mail::{MailContent, MailedSecret, MailedUndo, Named};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The secrets of the samples, which are none.
@@ -46,7 +48,7 @@ pub fn moment(at: Timestamp, language: &str) -> String {
     format!("{}. {month} {} um {} Uhr (UTC)", time.day(), time.year(), time.format("%H:%M"))
 }
 
-/// One mail of each kind; two where it names an identity, for that has a handle or none.
+/// One mail of each kind; two where it has a part that may be missing.
 pub fn samples() -> Vec<MailContent> {
     let code = || Zeroizing::new(SAMPLE_CODE.to_owned());
     let secret = || MailedSecret {
@@ -64,8 +66,21 @@ pub fn samples() -> Vec<MailContent> {
         MailContent::SignUpInstead { secret: secret() },
         MailContent::AdminInvitation { secret: secret() },
         MailContent::PasswordSet { at },
-        MailContent::AccountsMerged { at },
+        MailContent::AddEmail { secret: secret(), id: ChallengeId(Uuid::nil()) },
+        MailContent::AddEmailNotice,
+        MailContent::EmailChangesUndone { at },
     ];
+    let undo = || MailedUndo { token: Zeroizing::new(SAMPLE_TOKEN.to_owned()), minutes: 4320 };
+    for address in [Some("ada@example.org".to_owned()), None] {
+        samples.push(MailContent::EmailAdded { address: address.clone(), at, undo: undo() });
+        for undo in [Some(undo()), None] {
+            samples.extend([
+                MailContent::PrimaryEmailChanged { address: address.clone(), at, undo: undo.clone() },
+                MailContent::EmailRemoved { address: address.clone(), at, undo },
+            ]);
+        }
+    }
+    samples.extend([Some(undo()), None].map(|undo| MailContent::AccountsMerged { at, undo }));
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {
         let named = || Named { provider: provider.to_owned(), handle: handle.map(str::to_owned) };
         samples.extend([

@@ -198,7 +198,7 @@ pub async fn finish_linking(
 ///
 /// Takes a fresh session. It is nobody's then, and is not linked again by itself; history that it opened stays. Sessions
 /// that were opened with it end, this one too if it was. The last way in that may be used now stays (409 `last_way_in`), and
-/// so does an address (409 `address_stays`).
+/// so does an address (409 `address_stays`): see My emails.
 #[utoipa::path(
     tag = "Identities", operation_id = "unlink_identity",
     params(("identity" = Uuid, Path, description = "The identity's id")),

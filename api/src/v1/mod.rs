@@ -3,10 +3,12 @@
 pub mod attachments;
 pub mod conversations;
 pub mod desk;
+pub mod email_undos;
 pub mod identities;
 pub mod interactions;
 pub mod me;
 pub mod merges;
+pub mod my_emails;
 pub mod my_password;
 pub mod password_resets;
 pub mod pushes;
@@ -40,6 +42,14 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(me::get_me)
         .service(me::change_me)
         .service(my_password::set_my_password)
+        .service(my_emails::list_my_emails)
+        .service(my_emails::add_my_email)
+        .service(my_emails::verify_my_email)
+        .service(my_emails::resend_my_email)
+        .service(my_emails::make_my_email_primary)
+        .service(my_emails::remove_my_email)
+        .service(email_undos::inspect_email_undo)
+        .service(email_undos::confirm_email_undo)
         .service(identities::list_my_identities)
         .service(identities::finish_linking)
         .service(identities::begin_linking)

@@ -175,6 +175,16 @@ pub fn mark_merged(work: &mut Work<'_>, id: AccountId, into: AccountId) -> Resul
     Ok(())
 }
 
+/// What is shown of an account has changed elsewhere: its version is another.
+pub fn touch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    let now = work.now();
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((accounts::updated_at.eq(now), accounts::version.eq(accounts::version + 1)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(id))?;
     let now = work.now();

@@ -11,7 +11,7 @@ use crate::challenge::{Challenge, ChallengeDetail, ChallengePurpose, ChallengeSt
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
-use crate::id::{AccountId, ChallengeId, FlowId};
+use crate::id::{AccountId, ChallengeId, FlowId, SessionId};
 use crate::identity::IdentityKey;
 
 /// Live, as the indexes over live challenges want it said.
@@ -23,6 +23,7 @@ type Columns = (
     challenges::address,
     challenges::state,
     challenges::account_id,
+    challenges::session_id,
     challenges::flow_id,
     challenges::epoch,
     challenges::code_mac,
@@ -37,6 +38,7 @@ const COLUMNS: Columns = (
     challenges::address,
     challenges::state,
     challenges::account_id,
+    challenges::session_id,
     challenges::flow_id,
     challenges::epoch,
     challenges::code_mac,
@@ -53,6 +55,7 @@ struct Row {
     address: String,
     state: ChallengeState,
     account_id: Option<AccountId>,
+    session_id: Option<SessionId>,
     flow_id: Option<FlowId>,
     epoch: Option<i64>,
     code_mac: Vec<u8>,
@@ -71,6 +74,7 @@ impl TryFrom<Row> for Challenge {
             address: EmailAddress::stored(&row.address)?,
             state: row.state,
             account_id: row.account_id,
+            session: row.session_id,
             flow: row.flow_id,
             epoch: row.epoch,
             code_mac: row.code_mac,
@@ -87,6 +91,7 @@ pub struct NewChallenge<'a> {
     pub purpose: ChallengePurpose,
     pub address: &'a EmailAddress,
     pub account: Option<(AccountId, i64)>,
+    pub session: Option<SessionId>,
     pub flow: Option<FlowId>,
     pub token_hash: Option<[u8; 32]>,
     pub code_mac: [u8; 32],
@@ -107,6 +112,7 @@ pub fn insert(work: &mut Work<'_>, new: &NewChallenge<'_>) -> Result<()> {
             challenges::account_id.eq(new.account.map(|(id, _)| id)),
             challenges::epoch.eq(new.account.map(|(_, epoch)| epoch)),
             challenges::token_hash.eq(new.token_hash.as_ref().map(<[u8; 32]>::as_slice)),
+            challenges::session_id.eq(new.session),
             challenges::flow_id.eq(new.flow),
             challenges::code_mac.eq(new.code_mac.as_slice()),
             challenges::code_tries.eq(0_i64),
@@ -154,6 +160,22 @@ pub fn list_live_of_flow(work: &mut Work<'_>, flow: FlowId) -> Result<Vec<Challe
     rows.into_iter().map(Challenge::try_from).collect()
 }
 
+/// The live challenges of an account for a purpose, the oldest first.
+pub fn list_live_of_account(
+    work: &mut Work<'_>,
+    account: AccountId,
+    purpose: ChallengePurpose,
+) -> Result<Vec<Challenge>> {
+    let now = work.now();
+    let live = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    let rows = challenges::table
+        .filter(live.and(challenges::purpose.eq(purpose)).and(challenges::expires_at.gt(now)))
+        .order(challenges::id)
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    rows.into_iter().map(Challenge::try_from).collect()
+}
+
 pub fn count_try(work: &mut Work<'_>, address: &EmailAddress, id: ChallengeId) -> Result<()> {
     work.must_hold(Lock::Identity(&IdentityKey::email(address)))?;
     diesel::update(challenges::table.filter(challenges::id.eq(id)))
@@ -172,28 +194,51 @@ pub fn spend(work: &mut Work<'_>, id: ChallengeId) -> Result<bool> {
     Ok(spent == 1)
 }
 
-/// Voids every live challenge of an account.
+/// Voids one challenge, if it is live.
+pub fn void(work: &mut Work<'_>, id: ChallengeId) -> Result<()> {
+    let now = work.now();
+    diesel::update(challenges::table.filter(challenges::id.eq(id).and(challenges::state.eq(LIVE))))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Voids every live challenge of an account but the undo, which outlives a purge (rule 13).
 pub fn void_of_account(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     let now = work.now();
     let theirs = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    let theirs = theirs.and(challenges::purpose.ne(ChallengePurpose::EmailUndo));
     diesel::update(challenges::table.filter(theirs))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }
 
-/// Voids every live challenge of an address.
+/// Voids what undoes the changes of an account that were made at an instant or later.
+pub fn void_undos_since(work: &mut Work<'_>, account: AccountId, at: Timestamp) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let now = work.now();
+    let undos = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    let undos = undos.and(challenges::purpose.eq(ChallengePurpose::EmailUndo)).and(challenges::created_at.ge(at));
+    diesel::update(challenges::table.filter(undos))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Voids every live challenge of an address but the undo.
 pub fn void_of_address(work: &mut Work<'_>, address: &EmailAddress) -> Result<()> {
     let now = work.now();
     let theirs = challenges::address.eq(address.as_str()).and(challenges::state.eq(LIVE));
+    let theirs = theirs.and(challenges::purpose.ne(ChallengePurpose::EmailUndo));
     diesel::update(challenges::table.filter(theirs))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }
 
-/// Voids what was mailed before for the same address and purpose, now that the newer one is on its way; of a flow,
-/// what was mailed for that flow, so that nobody voids another's.
+/// Voids what was mailed before for the same address and purpose, now that the newer one is on its way; of a flow or
+/// a session, what was mailed for that one, so that nobody voids another's.
 pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
     let newer = get(work, than)?;
     let now = work.now();
@@ -201,9 +246,12 @@ pub fn void_older(work: &mut Work<'_>, than: ChallengeId) -> Result<()> {
     // whether a newer one went to another address must not be seen by the fate of this one (I7)
     let older = challenges::table.filter(older.and(challenges::address.eq(newer.address.as_str())));
     let void = (challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now));
-    match newer.flow {
-        Some(flow) => diesel::update(older.filter(challenges::flow_id.eq(flow))).set(void).execute(work.conn)?,
-        None => diesel::update(older).set(void).execute(work.conn)?,
+    match (newer.flow, newer.session) {
+        (Some(flow), _) => diesel::update(older.filter(challenges::flow_id.eq(flow))).set(void).execute(work.conn)?,
+        (None, Some(session)) => {
+            diesel::update(older.filter(challenges::session_id.eq(session))).set(void).execute(work.conn)?
+        }
+        (None, None) => diesel::update(older).set(void).execute(work.conn)?,
     };
     Ok(())
 }

@@ -22,6 +22,7 @@ type Columns = (
     identities::name,
     identities::is_primary,
     identities::observed_at,
+    identities::owned_since,
 );
 const COLUMNS: Columns = (
     identities::id,
@@ -33,6 +34,7 @@ const COLUMNS: Columns = (
     identities::name,
     identities::is_primary,
     identities::observed_at,
+    identities::owned_since,
 );
 
 #[derive(Queryable)]
@@ -46,6 +48,7 @@ struct Row {
     name: Option<String>,
     is_primary: bool,
     observed_at: Timestamp,
+    owned_since: Option<Timestamp>,
 }
 
 impl From<Row> for Identity {
@@ -58,6 +61,7 @@ impl From<Row> for Identity {
             name: row.name,
             is_primary: row.is_primary,
             observed_at: row.observed_at,
+            owned_since: row.owned_since,
         }
     }
 }
@@ -156,6 +160,7 @@ pub fn insert(
         name: name.map(str::to_owned),
         is_primary: false,
         observed_at: work.now(),
+        owned_since: None,
     };
     diesel::insert_into(identities::table)
         .values((
@@ -197,7 +202,7 @@ pub fn make_primary(work: &mut Work<'_>, account: AccountId, id: IdentityId) -> 
     diesel::update(identities::table.filter(identities::id.eq(id).and(identities::kind.eq(IdentityKind::Email))))
         .set(identities::is_primary.eq(true))
         .execute(work.conn)?;
-    Ok(())
+    account_rows::touch(work, account)
 }
 
 pub fn move_to(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> Result<()> {
@@ -206,6 +211,15 @@ pub fn move_to(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> 
     work.must_hold(Lock::Account(account))?;
     diesel::update(identities::table.filter(identities::id.eq(identity.id)))
         .set((identities::account_id.eq(account), identities::is_primary.eq(false)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Since when it has been its account's, where that is not since its proof.
+pub fn set_owned_since(work: &mut Work<'_>, account: AccountId, id: IdentityId, since: Timestamp) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::update(identities::table.filter(identities::id.eq(id).and(identities::account_id.eq(account))))
+        .set(identities::owned_since.eq(since))
         .execute(work.conn)?;
     Ok(())
 }

@@ -78,6 +78,7 @@ diesel::table! {
         is_primary -> Bool,
         observed_at -> Moment,
         last_seen_at -> Moment,
+        owned_since -> Nullable<Moment>,
     }
 }
 

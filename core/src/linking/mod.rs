@@ -6,7 +6,8 @@
 mod social;
 
 pub use social::{
-    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, redeem_with_subject, unlink,
+    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, may_undo, redeem_with_subject,
+    unlink,
 };
 
 use crate::account::AccountState;
@@ -44,6 +45,8 @@ pub enum Ask {
     PasswordReset,
     /// To prove the address that a provider did not give.
     SocialEmail,
+    /// To add an address to the asker's own account.
+    AddEmail,
 }
 
 /// What of the settings bears on an address.
@@ -73,6 +76,10 @@ pub enum Answer {
     SocialEmail,
     /// "Somebody tried to sign in with …: sign in first, then link", without a code.
     LinkNotice,
+    /// A secret that proves the address to the session that adds it (rule 12).
+    AddEmail,
+    /// "Somebody tried to add your address to their account", without a secret.
+    AddEmailNotice,
     Nothing,
 }
 
@@ -81,8 +88,8 @@ impl Answer {
     #[must_use]
     pub const fn carries_a_secret(self) -> bool {
         match self {
-            Self::SignUp | Self::SignUpInstead | Self::Claim | Self::Reset | Self::SocialEmail => true,
-            Self::Notice | Self::LinkNotice | Self::Nothing => false,
+            Self::SignUp | Self::SignUpInstead | Self::Claim | Self::Reset | Self::SocialEmail | Self::AddEmail => true,
+            Self::Notice | Self::LinkNotice | Self::AddEmailNotice | Self::Nothing => false,
         }
     }
 }
@@ -97,10 +104,13 @@ pub fn answer_to(ask: Ask, holder: Holder, house: House) -> Answer {
         (Ask::SignUp, Holder::Claimed) => Answer::Notice,
         (Ask::PasswordReset, Holder::Claimed) => Answer::Reset,
         (Ask::SocialEmail, Holder::Claimed) => Answer::LinkNotice,
+        (Ask::AddEmail, Holder::Claimed) => Answer::AddEmailNotice,
         _ if !house.admits => Answer::Nothing,
         (Ask::SignUp, Holder::Unclaimed { .. }) => Answer::SignUp,
         (Ask::PasswordReset, Holder::Unclaimed { .. }) => Answer::Claim,
         (Ask::SocialEmail, Holder::Unclaimed { .. }) => Answer::SocialEmail,
+        // whoever adds it has an account already
+        (Ask::AddEmail, Holder::Nobody | Holder::Unclaimed { .. }) => Answer::AddEmail,
         (_, Holder::Nobody) if !open => Answer::Nothing,
         (Ask::SignUp, Holder::Nobody) => Answer::SignUp,
         (Ask::PasswordReset, Holder::Nobody) => Answer::SignUpInstead,

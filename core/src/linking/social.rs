@@ -108,12 +108,22 @@ pub const fn unlink(usable_left: usize) -> Removal {
     if usable_left == 0 { Removal::LastWayIn } else { Removal::Remove }
 }
 
+/// Rule 13: whether a dropped identity may undo that, by since when it and whoever drops it have been the account's. Of
+/// two who drop each other the older one has the last word.
+#[must_use]
+pub fn may_undo<T: PartialOrd>(dropped_since: &T, kept_since: &T) -> bool {
+    dropped_since <= kept_since
+}
+
 /// One side of a merge, which its owner has shown to be theirs by a session.
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party {
     pub claimed: bool,
     pub fresh: bool,
     pub admin: bool,
+    /// A change of its addresses can still be undone (rule 13).
+    pub undoable: bool,
 }
 
 /// Whether two accounts may become one.
@@ -127,6 +137,8 @@ pub enum Merging {
     Same,
     /// An admin's account does not go into another.
     AdminGoes,
+    /// What has changed of the source's addresses can still be undone there, and could not once it has gone.
+    Undoable,
     NotClaimed,
 }
 
@@ -143,6 +155,8 @@ pub const fn may_merge(same: bool, survivor: Party, source: Party) -> Merging {
         Merging::OtherStale
     } else if source.admin {
         Merging::AdminGoes
+    } else if source.undoable {
+        Merging::Undoable
     } else {
         Merging::Merge
     }

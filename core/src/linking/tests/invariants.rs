@@ -52,7 +52,12 @@ pub fn is_kept(world: &World, what: Ask, address: Key, answer: Answer) -> Checke
     let desk = match answer {
         Answer::SignUp | Answer::SignUpInstead => Desk::SignUp,
         Answer::Claim | Answer::Reset => Desk::PasswordReset,
-        Answer::Notice | Answer::SocialEmail | Answer::LinkNotice | Answer::Nothing => return Ok(()),
+        Answer::Notice
+        | Answer::SocialEmail
+        | Answer::LinkNotice
+        | Answer::AddEmail
+        | Answer::AddEmailNotice
+        | Answer::Nothing => return Ok(()),
     };
     let newest = &world.secrets[world.secrets.len() - 1];
     let rivals =

@@ -178,14 +178,14 @@ fn se_16_the_last_way_in_stays() {
 #[test]
 fn ph_26_accounts_become_one_only_by_a_fresh_session_of_each() {
     let mut merged = 0;
-    for bits in 0..128_u8 {
-        let bit = |place: u8| bits >> place & 1 == 1;
-        let survivor = Party { claimed: bit(0), fresh: bit(1), admin: bit(2) };
-        let source = Party { claimed: bit(3), fresh: bit(4), admin: bit(5) };
+    for bits in 0..512_u16 {
+        let bit = |place: u16| bits >> place & 1 == 1;
+        let survivor = Party { claimed: bit(0), fresh: bit(1), admin: bit(2), undoable: bit(7) };
+        let source = Party { claimed: bit(3), fresh: bit(4), admin: bit(5), undoable: bit(8) };
         let outcome = may_merge(bit(6), survivor, source);
-        let allowed = !bit(6) && bit(0) && bit(1) && bit(3) && bit(4) && !bit(5);
+        let allowed = !bit(6) && bit(0) && bit(1) && bit(3) && bit(4) && !bit(5) && !bit(8);
         assert_eq!(outcome == Merging::Merge, allowed, "{survivor:?} {source:?} same: {}", bit(6));
         merged += u8::from(outcome == Merging::Merge);
     }
-    assert_eq!(merged, 2, "whether the survivor is an admin's does not matter");
+    assert_eq!(merged, 4, "whether the survivor is an admin's, or has an undo, does not matter");
 }

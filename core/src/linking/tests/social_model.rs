@@ -189,6 +189,7 @@ impl World {
             claimed: self.accounts[self.sessions[session].account].state == AccountState::Claimed,
             fresh: self.is_fresh(session),
             admin: false,
+            undoable: false,
         };
         if linking::may_merge(to == from, party(survivor), party(source)) != Merging::Merge {
             return Happened::Nothing;
