@@ -234,8 +234,8 @@ pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown
     let identity = match (linking::link(held.holder, same), held.identity) {
         (Linking::Attach, _) => attach(work, &who, &challenge, method)?,
         (Linking::Already, Some(identity)) => identity.id,
-        // it was nobody's when the mail was sent
-        (Linking::Already | Linking::Taken, _) => return Err(Error::IdentityTaken.and_keep()),
+        // whoever proves an address ends what others wait for at it, so this is one that nobody mailed
+        (Linking::Already | Linking::Taken, _) => return Err(Error::SecretGone),
     };
     get(work, &who, identity.0)
 }
@@ -279,6 +279,8 @@ fn attach(work: &mut Work<'_>, who: &SignedIn, challenge: &Challenge, method: Pr
     let label = challenge.detail.spelling.as_deref();
     let taken = ownership::take(work, &[Proven { key: &key, label, name: None, proof }], Some(account))?;
     let identity = taken.identities.first().copied().ok_or(Error::SecretGone)?;
+    // what was mailed while it was nobody's
+    db::challenges::void_of_address(work, &challenge.address)?;
     let detail = json!({ "identity_id": identity, "proof": method });
     audit::record(work, "email.added", Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.linked", account, &json!({ "kind": key.kind, "identity_id": identity }))?;

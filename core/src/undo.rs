@@ -206,10 +206,7 @@ fn is_good(work: &mut Work<'_>, account: AccountId, address: &IdentityKey) -> Re
 fn comes_back(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
     let held = ownership::look_up(work, key)?;
     let same = held.account.is_some_and(|holder| holder.id == account);
-    Ok(match held.holder {
-        Holder::Nobody | Holder::Unclaimed { .. } => true,
-        Holder::Claimed | Holder::Closed => same,
-    })
+    Ok(linking::comes_back(held.holder, same))
 }
 
 /// What is given by whoever presents an undo.
@@ -244,7 +241,8 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     challenge::spend(work, undo.challenge)?;
     let now = remember(work, account)?;
     bring_back(work, &before)?;
-    let keep = |identity: &Identity| identity.key == address || (!undo.unlink_others && before.has(&identity.key));
+    let keep =
+        |identity: &Identity| linking::stays(identity.key == address, before.has(&identity.key), undo.unlink_others);
     let dropped = ways_in::drop_all_but(work, account, keep, "undone")?;
     restore_primary(work, &before, &address)?;
     match &undo.password {
@@ -311,6 +309,10 @@ fn bring_back(work: &mut Work<'_>, before: &WaysBefore) -> Result<()> {
         let taken = ownership::take(work, &[proven], Some(account))?;
         for identity in taken.identities {
             db::identities::set_owned_since(work, account, identity, was.owned_since)?;
+        }
+        if was.key.kind == IdentityKind::Email {
+            // what was mailed while it was nobody's
+            db::challenges::void_of_address(work, &EmailAddress::stored(&was.key.subject)?)?;
         }
         let detail = json!({ "kind": was.key.kind, "why": "undone" });
         audit::record(work, "identity.linked", Actor::Nobody, Some(account), &detail)?;

@@ -39,6 +39,11 @@ const NEVER: &[(&str, &str)] = &[
          WHERE c.state = 'live' AND c.purpose <> 'email_undo' AND c.epoch <> a.security_epoch",
     ),
     (
+        "I3: a secret that was mailed while an address was nobody's is live",
+        "SELECT count(*) AS n FROM challenges c JOIN identities i ON i.kind = 'email' AND i.subject = c.address \
+         JOIN accounts a ON a.id = i.account_id WHERE c.state = 'live' AND c.account_id IS NULL AND a.state = 'claimed'",
+    ),
+    (
         "I4: a conversation is with another account than its requester",
         "SELECT count(*) AS n FROM conversations c JOIN identities i ON i.id = c.requester_id \
          WHERE c.account_id <> i.account_id",

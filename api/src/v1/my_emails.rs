@@ -163,15 +163,15 @@ pub struct EmailVerification {
 ///
 /// By the very session that asked for it, still fresh: a link that is opened elsewhere proves nothing, and its code can
 /// be typed here. The address is mine from now on, with the conversations that came by it, under another id. Every
-/// address that was mine before is told, and may undo it for 72 hours. An address that has become another account's
-/// meanwhile stays there (409 `identity_taken`).
+/// address that was mine before is told, and may undo it for 72 hours. What was mailed is void once the
+/// address has become another account's.
 #[utoipa::path(
     tag = "My emails", operation_id = "verify_my_email",
     params(("email" = Uuid, Path, description = "The pending address's id")),
     request_body = EmailVerification,
     responses((status = 200, description = "It is mine", body = EmailBody)),
     extensions(("x-problems" = json!(["reauth_required", "not_found", "secret_not_found", "secret_expired",
-        "identity_taken", "too_many_requests"]))),
+        "too_many_requests"]))),
 )]
 #[post("/v1/me/emails/{email}/verify")]
 pub async fn verify_my_email(

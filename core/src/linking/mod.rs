@@ -1,14 +1,16 @@
 //! Who gets what: the rules on accounts, identities and proofs as plain functions from facts to outcomes
 //! (rules 1 to 15). They know no database, so that they can be tried in every order of events.
 //!
-//! Here are mailed secrets and pushes; the module `social` has whoever arrives by a provider, links, unlinks and merges.
+//! Here are mailed secrets and pushes; the module `social` has whoever arrives by a provider, links, unlinks and merges,
+//! and `undoing` who takes that back.
 
 mod social;
+mod undoing;
 
 pub use social::{
-    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, may_undo, redeem_with_subject,
-    unlink,
+    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, redeem_with_subject, unlink,
 };
+pub use undoing::{comes_back, may_undo, stays};
 
 use crate::account::AccountState;
 use crate::challenge::ChallengePurpose;

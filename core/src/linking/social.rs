@@ -108,13 +108,6 @@ pub const fn unlink(usable_left: usize) -> Removal {
     if usable_left == 0 { Removal::LastWayIn } else { Removal::Remove }
 }
 
-/// Rule 13: whether a dropped identity may undo that, by since when it and whoever drops it have been the account's. Of
-/// two who drop each other the older one has the last word.
-#[must_use]
-pub fn may_undo<T: PartialOrd>(dropped_since: &T, kept_since: &T) -> bool {
-    dropped_since <= kept_since
-}
-
 /// One side of a merge, which its owner has shown to be theirs by a session.
 #[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

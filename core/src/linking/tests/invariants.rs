@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::super::{Answer, Arriving, Ask, Desk, Linking, Outcome};
-use super::model::{Case, Happened, Key, Login, Person, Said, Switch, World};
+use super::model::{Case, Happened, Login, Secret, World};
+use super::people::{Key, Person, Said, Switch};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::limits;
@@ -64,7 +65,7 @@ pub fn is_kept(world: &World, what: Ask, address: Key, answer: Answer) -> Checke
         world.secrets.iter().filter(|s| (s.address, s.purpose, s.state) == (address, newest.purpose, newest.state));
     holds!(rivals.count() == 1, "an older mail of the purpose is good too");
     let mut then = world.clone();
-    let Happened::Spent(_, outcome, _) = then.present(world.secrets.len() - 1, desk) else {
+    let Happened::Spent(_, outcome, _) = then.present(world.secrets.len() - 1, desk, false) else {
         return Err(format!("the secret of {answer:?} to {address:?} is good for nothing"));
     };
     let recovers = outcome == Outcome::Recover;
@@ -254,6 +255,42 @@ pub fn merged(before: &World, after: &World, to: usize, from: usize) -> Checked 
         holds!(after.accounts[n] == *old, "another's account changed");
     }
     Ok(())
+}
+
+/// Rules 2 and 12, PH-09: an address that is pending is nobody's, whatever else it is.
+pub fn only_pending(before: &World, after: &World, address: Key, answer: Answer) -> Checked {
+    let but_sessions = |world: &World| World { sessions: Vec::new(), ..world.clone() };
+    holds!(but_sessions(before) == but_sessions(after), "PH-09: asking to add {address:?} changed an account");
+    let secrets = |world: &World| world.sessions.iter().flat_map(|login| &login.adding).count();
+    let new = secrets(after) > secrets(before);
+    holds!(!new || answer.carries_a_secret(), "{answer:?} to {address:?} came with a secret");
+    Ok(())
+}
+
+/// Rules 12 and 13: as linking, by who reads the address's mail; whoever was there before is told, and may undo it.
+pub fn added(before: &World, after: &World, address: Key, linking: Linking, account: usize) -> Checked {
+    let but_mails = |world: &World| {
+        let mut world = world.clone();
+        world.sessions.iter_mut().for_each(|login| login.adding.clear());
+        world.secrets.retain(|secret| secret.address != address);
+        World { undos: Vec::new(), tick: 0, ..world }
+    };
+    linked(&but_mails(before), &but_mails(after), address, linking, account)?;
+    let older = |s: &Secret| s.address == address && s.state == ChallengeState::Live && s.bound.is_none();
+    holds!(linking != Linking::Attach || !after.secrets.iter().any(older), "I3: what was mailed before is still good");
+    let told = |key: &Key| after.undos.iter().any(|undo| (undo.address, undo.account) == (*key, account));
+    holds!(linking != Linking::Attach || before.addresses_of(account).iter().all(told), "EM-13: nobody was told");
+    Ok(())
+}
+
+/// Rule 13: an undo purges, and takes nothing of anybody else's.
+pub fn undone(before: &World, after: &World, account: usize) -> Checked {
+    let (old, new) = (&before.accounts[account], &after.accounts[account]);
+    holds!(new.epoch > old.epoch, "EM-13: the epoch was not raised");
+    let live = after.sessions.iter().any(|login| login.account == account && !login.ended);
+    holds!(!live, "EM-13: a session survived");
+    let came: Vec<Key> = new.proven.iter().copied().filter(|key| !old.proven.contains(key)).collect();
+    only_unclaimed_gave(before, after, &came, &[account])
 }
 
 /// I10, and rule 14 at a refresh.

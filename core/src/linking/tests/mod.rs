@@ -3,15 +3,22 @@
 
 use super::*;
 
+mod email_model;
+mod events;
 mod invariants;
 mod model;
+mod people;
+mod session_model;
 mod social;
 mod social_model;
 mod stories;
+mod theft;
 
 use Holder::{Claimed, Closed, Nobody, Unclaimed};
 
-const ASKS: [Ask; 3] = [Ask::SignUp, Ask::PasswordReset, Ask::SocialEmail];
+const ASKS: [Ask; 4] = [Ask::SignUp, Ask::PasswordReset, Ask::SocialEmail, Ask::AddEmail];
+/// What makes an account where there is none.
+const MAKERS: [Ask; 3] = [Ask::SignUp, Ask::PasswordReset, Ask::SocialEmail];
 const ALONE: Holder = Unclaimed { alone: true };
 const OF_SEVERAL: Holder = Unclaimed { alone: false };
 const HOLDERS: [Holder; 5] = [Nobody, ALONE, OF_SEVERAL, Claimed, Closed];
@@ -91,7 +98,21 @@ const ASK_ROWS: &[AskRow] = &[
         When::AdmittedAndOpen,
         Answer::SignUpInstead,
     ),
-    ("sign-up for known people only", &ASKS, &[Nobody], When::AdmittedAndKnownOnly, Answer::Nothing),
+    ("sign-up for known people only", &MAKERS, &[Nobody], When::AdmittedAndKnownOnly, Answer::Nothing),
+    (
+        "EM-11, rule 12: to add an owner's address says nothing, and the owner is told",
+        &[Ask::AddEmail],
+        &[Claimed],
+        When::PasswordOn,
+        Answer::AddEmailNotice,
+    ),
+    (
+        "rule 13: whoever adds an address has an account already",
+        &[Ask::AddEmail],
+        &[Nobody, ALONE, OF_SEVERAL],
+        When::Admitted,
+        Answer::AddEmail,
+    ),
     ("a blocked domain makes nothing", &ASKS, &[Nobody], When::NotAdmitted, Answer::Nothing),
 ];
 
@@ -200,7 +221,7 @@ fn a_state_is_held_as_what_a_stranger_may_do_with_it() {
 #[test]
 fn a_secret_that_is_mailed_can_be_spent_unless_something_changes() {
     for (holder, house) in pairs() {
-        for ask in ASKS {
+        for ask in MAKERS {
             let (answer, outcome) = (answer_to(ask, holder, house), spend(holder, house));
             let context = format!("{ask:?} {holder:?} {house:?}: {answer:?}, {outcome:?}");
             assert!(!answer.carries_a_secret() || outcome != Outcome::Refuse, "{context}");
@@ -217,7 +238,7 @@ fn a_secret_that_is_mailed_can_be_spent_unless_something_changes() {
 fn ph_01_ph_17_whoever_signs_up_or_arrives_gets_nothing_from_an_account_that_has_an_owner() {
     for house in houses() {
         for holder in [Claimed, Closed] {
-            for ask in [Ask::SignUp, Ask::SocialEmail] {
+            for ask in [Ask::SignUp, Ask::SocialEmail, Ask::AddEmail] {
                 assert!(!answer_to(ask, holder, house).carries_a_secret(), "{ask:?} {holder:?} {house:?}");
             }
         }

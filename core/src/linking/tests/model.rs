@@ -1,104 +1,17 @@
 //! Doorstep in memory: what `interaction`, `mailed_secret` and `session` do around the product's own decisions.
 //! Those (`answer_to`, `spend`, `reception`, `turn`, the settings) are called and never copied.
 
-use std::sync::LazyLock;
 use std::time::Duration;
-
-use uuid::Uuid;
 
 use super::super::{
     self as linking, Answer, Arriving, Ask, Desk, Holder, House, Linking, Made, Outcome, Sender, Shown,
 };
+use super::people::{Key, PROVIDERS, Person, Switch};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
-use crate::clock::Timestamp;
-use crate::email::EmailAddress;
-use crate::id::{AccountId, DeviceId, SessionId};
 use crate::limits;
-use crate::provider::ProviderName;
-use crate::session::{self, Facts, Session, Turn};
+use crate::session::Turn;
 use crate::settings::{Authentication, Method, ProviderSettings, Settings, SignUpPolicy, UnknownRequesters};
-
-const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Person {
-    /// The owner.
-    Ada,
-    /// Who wants to be.
-    Mallory,
-}
-
-/// What people are met by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    Ada,
-    AdaAtWork,
-    Mallory,
-    AdaTweets,
-    MalloryTweets,
-    AdaGoogle,
-    MalloryGoogle,
-}
-
-static ADDRESSES: LazyLock<[EmailAddress; 3]> = LazyLock::new(|| {
-    ["ada@example.org", "ada@work.example", "mallory@example.com"].map(|text| EmailAddress::parse(text).unwrap())
-});
-
-static PROVIDERS: LazyLock<[ProviderName; 2]> =
-    LazyLock::new(|| ["twitter", "google"].map(|name| name.parse().unwrap()));
-
-impl Key {
-    /// Who reads its mail.
-    pub const fn reader(self) -> Option<Person> {
-        match self {
-            Self::Ada | Self::AdaAtWork => Some(Person::Ada),
-            Self::Mallory => Some(Person::Mallory),
-            Self::AdaTweets | Self::MalloryTweets | Self::AdaGoogle | Self::MalloryGoogle => None,
-        }
-    }
-
-    /// Who can prove that it is theirs.
-    pub const fn owner(self) -> Person {
-        match self {
-            Self::Ada | Self::AdaAtWork | Self::AdaTweets | Self::AdaGoogle => Person::Ada,
-            Self::Mallory | Self::MalloryTweets | Self::MalloryGoogle => Person::Mallory,
-        }
-    }
-
-    /// The provider it is signed in with.
-    pub fn provider(self) -> Option<&'static ProviderName> {
-        match self {
-            Self::AdaTweets | Self::MalloryTweets => Some(&PROVIDERS[0]),
-            Self::AdaGoogle | Self::MalloryGoogle => Some(&PROVIDERS[1]),
-            Self::Ada | Self::AdaAtWork | Self::Mallory => None,
-        }
-    }
-
-    pub fn address(self) -> &'static EmailAddress {
-        match self {
-            Self::Ada => &ADDRESSES[0],
-            Self::AdaAtWork => &ADDRESSES[1],
-            Self::Mallory => &ADDRESSES[2],
-            Self::AdaTweets | Self::MalloryTweets | Self::AdaGoogle | Self::MalloryGoogle => {
-                panic!("no mail goes to a provider's account")
-            }
-        }
-    }
-}
-
-/// What an admin may have done to the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Switch {
-    PasswordOff,
-    KnownOnly,
-    /// Ada's domain is blocked.
-    BlockAda,
-    HoldUnknown,
-    SocialOff,
-    /// Google's word for an address does not count any more.
-    GoogleProvesNothing,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Account {
@@ -111,12 +24,32 @@ pub struct Account {
     pub proven: Vec<Key>,
     /// What was proven at any time: what it opened stays open.
     pub ever: Vec<Key>,
+    /// In which order what is proven has become the account's.
+    pub since: Vec<(Key, u32)>,
 }
 
 impl Account {
     /// Unclaimed or claimed, whether or not it is disabled.
     pub fn beneath(&self) -> AccountState {
         if self.state == AccountState::Disabled { self.enabled_as } else { self.state }
+    }
+
+    /// A key is proven: `db::proofs::insert`.
+    pub fn gains(&mut self, key: Key, since: u32) {
+        for keys in [&mut self.proven, &mut self.ever] {
+            keys.push(key);
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        if !self.since.iter().any(|(known, _)| *known == key) {
+            self.since.push((key, since));
+            self.since.sort_unstable();
+        }
+    }
+
+    pub fn loses(&mut self, key: Key) {
+        self.proven.retain(|proven| *proven != key);
+        self.since.retain(|(proven, _)| *proven != key);
     }
 }
 
@@ -163,16 +96,8 @@ pub struct Login {
     pub age: Duration,
     pub unrotated: Duration,
     pub ended: bool,
-}
-
-/// What a provider says of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
-    Nothing,
-    /// It counts, by rule 7: the provider is that domain's.
-    Proven(Key),
-    /// Whatever its user has typed there.
-    Hint(Key),
+    /// What was mailed to addresses that it adds.
+    pub adding: Vec<Secret>,
 }
 
 /// A flow that waits for an address; whoever has the subject has its continuation.
@@ -181,6 +106,18 @@ pub struct Waiting {
     pub subject: Key,
     pub age: Duration,
     pub asked: Vec<Secret>,
+}
+
+/// The undo of rule 13, as it was mailed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Undo {
+    pub address: Key,
+    pub account: usize,
+    /// What was proven right before the change, and since when.
+    pub before: Vec<(Key, u32)>,
+    /// Which change that was.
+    pub at: u32,
+    pub age: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +137,8 @@ pub enum Happened {
     Unlinked(usize),
     /// The survivor and the source.
     Merged(usize, usize),
+    Removed(usize),
+    Undone(usize),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -211,6 +150,9 @@ pub struct World {
     pub secrets: Vec<Secret>,
     pub sessions: Vec<Login>,
     pub waiting: Vec<Waiting>,
+    pub undos: Vec<Undo>,
+    /// Counts the changes that an undo may go back behind.
+    pub tick: u32,
 }
 
 impl World {
@@ -242,6 +184,9 @@ impl World {
             flow.asked.iter_mut().for_each(|secret| secret.age += time);
         }
         self.waiting.retain(|flow| flow.age < limits::CONTINUATION_LIFE);
+        self.sessions.iter_mut().flat_map(|login| &mut login.adding).for_each(|secret| secret.age += time);
+        self.undos.iter_mut().for_each(|undo| undo.age += time);
+        self.undos.retain(|undo| undo.age < limits::UNDO_LIFE);
     }
 
     pub fn settings(&self) -> Settings {
@@ -293,8 +238,8 @@ impl World {
     }
 
     fn new_account(&mut self, state: AccountState) -> usize {
-        let (proven, ever) = (Vec::new(), Vec::new());
-        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven, ever });
+        let (proven, ever, since) = (Vec::new(), Vec::new(), Vec::new());
+        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven, ever, since });
         self.accounts.len() - 1
     }
 
@@ -362,7 +307,7 @@ impl World {
     }
 
     /// `mailed_secret::confirm`: a refusal is rolled back.
-    pub fn present(&mut self, n: usize, desk: Desk) -> Happened {
+    pub fn present(&mut self, n: usize, desk: Desk, unlink_others: bool) -> Happened {
         let secret = self.secrets[n].clone();
         let takes = desk.takes().contains(&secret.purpose);
         let live = secret.state == ChallengeState::Live && secret.age < limits::LINK_LIFE;
@@ -379,6 +324,9 @@ impl World {
         self.secrets[n].times_spent += 1;
         self.accounts[account].password = Some(reader);
         self.purge(account, Some(secret.address));
+        if unlink_others {
+            self.drop_others(account, secret.address);
+        }
         if desk == Desk::SignUp {
             self.open(account, Method::SignUp, None, reader);
         }
@@ -402,14 +350,10 @@ impl World {
         let account =
             into.or_else(|| linking::home(&places)).unwrap_or_else(|| self.new_account(AccountState::Claimed));
         self.accounts[account].state = AccountState::Claimed;
+        self.tick += 1;
         for key in proven {
             self.bring(*key, account);
-            let Account { proven, ever, .. } = &mut self.accounts[account];
-            for keys in [proven, ever] {
-                keys.push(*key);
-                keys.sort_unstable();
-                keys.dedup();
-            }
+            self.accounts[account].gains(*key, self.tick);
         }
         account
     }
@@ -435,63 +379,13 @@ impl World {
     pub fn purge(&mut self, account: usize, address: Option<Key>) {
         self.accounts[account].epoch += 1;
         self.sessions.iter_mut().filter(|s| s.account == account).for_each(|session| session.ended = true);
-        let theirs = |s: &&mut Secret| s.bound.is_some_and(|(bound, _)| bound == account) || Some(s.address) == address;
+        self.void(|s| s.bound.is_some_and(|(bound, _)| bound == account) || Some(s.address) == address);
+    }
+
+    /// `db::challenges::void_of_account` and `void_of_address`.
+    pub fn void(&mut self, theirs: impl Fn(&Secret) -> bool) {
         let asked = self.waiting.iter_mut().flat_map(|flow| &mut flow.asked);
-        self.secrets.iter_mut().chain(asked).filter(theirs).for_each(Secret::void);
-    }
-
-    /// `session::finish_sign_in`.
-    pub fn sign_in(&mut self, who: Person, address: Key) -> Happened {
-        let Some(account) = self.account_of(address) else { return Happened::Nothing };
-        if self.accounts[account].password != Some(who) {
-            return Happened::Nothing;
-        }
-        self.open(account, Method::Password, None, who)
-    }
-
-    /// `session::open`.
-    pub fn open(&mut self, account: usize, method: Method, with: Option<Key>, by: Person) -> Happened {
-        let Account { state, epoch, .. } = self.accounts[account];
-        if self.settings().may_use(&method, state).is_err() {
-            return Happened::Nothing;
-        }
-        let (age, unrotated) = (Duration::ZERO, Duration::ZERO);
-        self.sessions.push(Login { by, account, epoch, method, with, counter: 0, age, unrotated, ended: false });
-        Happened::SignedIn
-    }
-
-    /// What becomes of a refresh token of a session.
-    pub fn turn(&self, session: usize, counter: i64) -> Turn {
-        let login = &self.sessions[session];
-        let account = &self.accounts[login.account];
-        let row = Session {
-            id: SessionId(Uuid::nil()),
-            account_id: AccountId(Uuid::nil()),
-            epoch: login.epoch,
-            method: login.method.clone(),
-            device_id: DeviceId(Uuid::nil()),
-            counter: login.counter,
-            created_at: NOW - login.age,
-            authenticated_at: NOW - login.age,
-            rotated_at: NOW - login.unrotated,
-            ended_at: login.ended.then_some(NOW),
-        };
-        let (account, settings) = ((account.state, account.epoch), &self.settings());
-        session::turn(counter, Facts { session: &row, account, settings, now: NOW })
-    }
-
-    /// `session::refresh`, with any token that was ever handed out.
-    pub fn refresh(&mut self, session: usize, counter: i64) -> Happened {
-        let turn = self.turn(session, counter % (self.sessions[session].counter + 1));
-        let login = &mut self.sessions[session];
-        match turn {
-            Turn::Rotate => {
-                login.counter += 1;
-                login.unrotated = Duration::ZERO;
-            }
-            Turn::End(_) => login.ended = true,
-            Turn::Repeat | Turn::Ended => {}
-        }
-        Happened::Turned(session, turn)
+        let adding = self.sessions.iter_mut().flat_map(|login| &mut login.adding);
+        self.secrets.iter_mut().chain(asked).chain(adding).filter(|s| theirs(s)).for_each(Secret::void);
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{self as linking, Arriving, Ask, House, Linking, Made, Merging, Party, Removal};
-use super::model::{Happened, Key, Said, Secret, Waiting, World};
+use super::model::{Happened, Secret, Waiting, World};
+use super::people::{Key, Said};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::identity::IdentityKind;
@@ -126,13 +127,13 @@ impl World {
         Happened::Proved(outcome, account)
     }
 
-    fn is_live(&self, session: usize) -> bool {
+    pub fn is_live(&self, session: usize) -> bool {
         let login = &self.sessions[session];
         let account = &self.accounts[login.account];
         !login.ended && login.epoch == account.epoch && account.state == AccountState::Claimed
     }
 
-    fn is_fresh(&self, session: usize) -> bool {
+    pub fn is_fresh(&self, session: usize) -> bool {
         self.sessions[session].age < limits::FRESH
     }
 
@@ -171,11 +172,7 @@ impl World {
         if linking::unlink(left) == Removal::LastWayIn {
             return Happened::Nothing;
         }
-        self.identities.retain(|(held, _)| *held != key);
-        self.accounts[account].proven.retain(|proven| *proven != key);
-        let opened = self.sessions.iter_mut().filter(|login| login.account == account && login.with == Some(key));
-        opened.for_each(|login| login.ended = true);
-        self.cases.iter_mut().filter(|case| case.requester == Some(key)).for_each(|case| case.requester = None);
+        self.free(key);
         Happened::Unlinked(account)
     }
 
@@ -189,25 +186,27 @@ impl World {
             claimed: self.accounts[self.sessions[session].account].state == AccountState::Claimed,
             fresh: self.is_fresh(session),
             admin: false,
-            undoable: false,
+            undoable: self.undos.iter().any(|undo| undo.account == self.sessions[session].account),
         };
         if linking::may_merge(to == from, party(survivor), party(source)) != Merging::Merge {
             return Happened::Nothing;
         }
+        let before = self.remember(to);
+        let told = self.addresses_of(to);
         self.purge(from, None);
         self.identities.iter_mut().filter(|(_, of)| *of == from).for_each(|(_, account)| *account = to);
         self.accounts[from].password = None;
-        let (mut proven, mut ever) = {
-            let source = &mut self.accounts[from];
-            (std::mem::take(&mut source.proven), std::mem::take(&mut source.ever))
-        };
+        let source = &mut self.accounts[from];
+        let (proven, mut ever) = (std::mem::take(&mut source.proven), std::mem::take(&mut source.ever));
+        source.since.clear();
         let into = &mut self.accounts[to];
-        for (keys, more) in [(&mut into.proven, &mut proven), (&mut into.ever, &mut ever)] {
-            keys.append(more);
-            keys.sort_unstable();
-            keys.dedup();
-        }
+        let oldest = into.since.iter().map(|(_, since)| *since).min().unwrap();
+        proven.into_iter().for_each(|key| into.gains(key, oldest));
+        into.ever.append(&mut ever);
+        into.ever.sort_unstable();
+        into.ever.dedup();
         self.move_all(from, to);
+        self.offer(to, &before, &told);
         Happened::Merged(to, from)
     }
 }

@@ -4,159 +4,16 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::sample::select;
 
 use super::super::{Answer, Arriving, Ask, Desk, Linking, Outcome};
-use super::invariants::{
-    Checked, arrived, holds, invariants, is_kept, linked, merged, only_asked, only_observed, owned_by_proof, proved,
-    turned, unlinked,
-};
-use super::model::{Happened, Key, Person, Said, Switch, World};
+use super::events::{DESKS, Event, PARTIES, SUBJECTS, any_event, may_say, step};
+use super::invariants::{Checked, holds};
+use super::model::{Happened, World};
+use super::people::{Key, Person, Switch};
 use crate::account::AccountState;
 use crate::challenge::ChallengeState;
 use crate::limits;
 use crate::session::{EndReason, Turn};
-
-/// Indices count back from the latest, round and round, so that every number names something.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    /// The desk pushes a message of whoever has the keys (the channel's first) into the case of a requester.
-    Push {
-        keys: &'static [Key],
-        case: Key,
-        spoofed: bool,
-    },
-    /// Anybody asks for a mail to an address.
-    Ask {
-        what: Ask,
-        address: Key,
-        arrives: bool,
-    },
-    /// Whoever reads the address's mail presents a secret.
-    Present {
-        secret: usize,
-        desk: Desk,
-    },
-    /// With the password this person chooses everywhere.
-    SignIn {
-        who: Person,
-        address: Key,
-    },
-    /// Anybody presents any token a session ever had.
-    Refresh {
-        session: usize,
-        counter: i64,
-    },
-    /// A provider says who has arrived, and what it says of an address.
-    Arrive {
-        subject: Key,
-        said: Said,
-    },
-    /// Whoever has the continuation of a flow says which address is theirs.
-    GiveEmail {
-        flow: usize,
-        address: Key,
-        arrives: bool,
-    },
-    /// Whoever has both a continuation and its mailbox shows the code.
-    ProveEmail {
-        flow: usize,
-    },
-    Link {
-        session: usize,
-        subject: Key,
-    },
-    Unlink {
-        session: usize,
-        key: Key,
-    },
-    Merge {
-        survivor: usize,
-        source: usize,
-    },
-    Flip(Switch),
-    /// An admin disables an account, or enables it again.
-    Bar(usize),
-    Wait(Duration),
-}
-
-fn happen(world: &mut World, event: Event) -> Happened {
-    let back = |n: usize, length: usize| length.checked_sub(1).map(|last| last - n % length);
-    let named = match event {
-        Event::Present { secret: n, .. } => back(n, world.secrets.len()),
-        Event::Refresh { session: n, .. } | Event::Link { session: n, .. } | Event::Unlink { session: n, .. } => {
-            back(n, world.sessions.len())
-        }
-        Event::Merge { survivor: n, .. } => back(n, world.sessions.len()),
-        Event::GiveEmail { flow: n, .. } | Event::ProveEmail { flow: n } => back(n, world.waiting.len()),
-        Event::Bar(n) => back(n, world.accounts.len()),
-        _ => Some(0),
-    };
-    match (event, named) {
-        (_, None) => return Happened::Nothing,
-        (Event::Push { keys, case, spoofed }, _) => return world.push(keys, case, spoofed),
-        (Event::Ask { what, address, arrives }, _) => return world.ask(what, address, arrives),
-        (Event::Present { desk, .. }, Some(secret)) => return world.present(secret, desk),
-        (Event::SignIn { who, address }, _) => return world.sign_in(who, address),
-        (Event::Refresh { counter, .. }, Some(session)) => return world.refresh(session, counter),
-        (Event::Arrive { subject, said }, _) => return world.arrive(subject, said),
-        (Event::GiveEmail { address, arrives, .. }, Some(flow)) => return world.give_email(flow, address, arrives),
-        (Event::ProveEmail { .. }, Some(flow)) => return world.prove_email(flow),
-        (Event::Link { subject, .. }, Some(session)) => return world.link(session, subject),
-        (Event::Unlink { key, .. }, Some(session)) => return world.unlink(session, key),
-        (Event::Merge { source, .. }, Some(survivor)) => {
-            return world.merge(survivor, source % world.sessions.len());
-        }
-        (Event::Flip(switch), _) => world.flip(switch),
-        (Event::Bar(_), Some(account)) => world.bar(account),
-        (Event::Wait(time), _) => world.wait(time),
-    }
-    Happened::Nothing
-}
-
-/// One step: it does no more than it may, and all invariants hold after it.
-fn step(world: &mut World, event: Event) -> Checked<Happened> {
-    let before = world.clone();
-    let happened = happen(world, event);
-    match (event, happened) {
-        (Event::Push { spoofed, .. }, _) => only_observed(&before, world, spoofed)?,
-        (Event::Ask { what, address, arrives }, Happened::Answered(answer)) => {
-            only_asked(&before, world, arrives)?;
-            if arrives {
-                is_kept(world, what, address, answer)?;
-            }
-        }
-        (Event::Present { .. }, Happened::Spent(secret, outcome, account)) => {
-            owned_by_proof(&before, world, secret, outcome, account)?;
-        }
-        (Event::Refresh { .. }, Happened::Turned(session, turn)) => turned(&before, world, session, turn)?,
-        (Event::SignIn { who, address }, Happened::SignedIn) => {
-            holds!(address.reader() == Some(who), "PH-01: {who:?} signed in to {address:?}");
-        }
-        (Event::Arrive { subject, said }, Happened::Arrived(arriving, account)) => {
-            arrived(&before, world, subject, said, arriving, account)?;
-        }
-        (Event::GiveEmail { .. }, Happened::Answered(_)) => {
-            let but_flows = |world: &World| World { waiting: Vec::new(), ..world.clone() };
-            holds!(but_flows(&before) == but_flows(world), "rule 2: giving an address changed an account");
-        }
-        (Event::ProveEmail { flow }, Happened::Proved(outcome, account)) => {
-            let last = before.waiting.len() - 1;
-            proved(&before, world, before.waiting[last - flow % (last + 1)].subject, outcome, account)?;
-        }
-        (Event::Link { subject, .. }, Happened::Linked(linking, account)) => {
-            linked(&before, world, subject, linking, account)?;
-        }
-        (Event::Unlink { key, .. }, Happened::Unlinked(account)) => unlinked(&before, world, key, account)?,
-        (Event::Merge { .. }, Happened::Merged(to, from)) => merged(&before, world, to, from)?,
-        (_, Happened::Nothing) => {
-            let may_change = matches!(event, Event::Flip(_) | Event::Bar(_) | Event::Wait(_));
-            holds!(may_change || *world == before, "{event:?} was refused and changed something all the same");
-        }
-        (_, other) => return Err(format!("{event:?} cannot lead to {other:?}")),
-    }
-    invariants(world).map(|()| happened)
-}
 
 /// The end of every story: all switches back, Ada asks for a new password, and has one account with all that came
 /// by her address and nothing else.
@@ -171,7 +28,7 @@ fn comes_home(mut world: World) -> Checked {
     let by_sign_up = Happened::Answered(if back_before.is_some() { Answer::Notice } else { Answer::SignUp });
     holds!(world.clone().ask(Ask::SignUp, Key::Ada, true) == by_sign_up, "sign-up is not {by_sign_up:?}");
     step(&mut world, Event::Ask { what: Ask::PasswordReset, address: Key::Ada, arrives: true })?;
-    step(&mut world, Event::Present { secret: 0, desk: Desk::PasswordReset })?;
+    step(&mut world, Event::Present { secret: 0, desk: Desk::PasswordReset, unlink_others: false })?;
     let home = world.account_of(Key::Ada).ok_or("Ada has no account")?;
     holds!(back_before.is_none_or(|before| before == home), "recovery led to another account");
     let account = &world.accounts[home];
@@ -187,68 +44,6 @@ fn comes_home(mut world: World) -> Checked {
     let again = world.ask(Ask::SignUp, Key::Ada, true);
     holds!(again == Happened::Answered(Answer::Notice), "EN-04: a claimed address gets {again:?} from sign-up");
     Ok(())
-}
-
-const PARTIES: &[&[Key]] = &[
-    &[Key::Ada],
-    &[Key::Mallory],
-    &[Key::AdaTweets],
-    &[Key::AdaTweets, Key::Ada],
-    &[Key::Ada, Key::AdaTweets],
-    &[Key::Mallory, Key::Ada],
-    &[Key::AdaAtWork, Key::Ada],
-    &[Key::AdaTweets, Key::Mallory, Key::Ada],
-];
-const WAITS: [Duration; 4] =
-    [Duration::from_secs(10), Duration::from_secs(31), limits::LINK_LIFE, Duration::from_secs(13 * 86_400)];
-const SWITCHES: [Switch; 6] = [
-    Switch::PasswordOff,
-    Switch::KnownOnly,
-    Switch::BlockAda,
-    Switch::HoldUnknown,
-    Switch::SocialOff,
-    Switch::GoogleProvesNothing,
-];
-const SUBJECTS: [Key; 4] = [Key::AdaTweets, Key::MalloryTweets, Key::AdaGoogle, Key::MalloryGoogle];
-
-/// What a provider may say of a subject's address: its owner's where it counts, and anything as a hint.
-fn may_say(subject: Key) -> Vec<Said> {
-    let mut said = vec![Said::Nothing, Said::Hint(Key::Ada)];
-    match subject {
-        Key::AdaGoogle => said.extend([Said::Proven(Key::Ada), Said::Proven(Key::AdaAtWork)]),
-        Key::MalloryGoogle => said.push(Said::Proven(Key::Mallory)),
-        // X never proves one, whatever it is made to say
-        _ => said.push(Said::Proven(Key::Ada)),
-    }
-    said
-}
-const DESKS: [Desk; 2] = [Desk::SignUp, Desk::PasswordReset];
-
-fn any_event() -> impl Strategy<Value = Event> {
-    let key = || select(vec![Key::Ada, Key::Ada, Key::AdaAtWork, Key::Mallory, Key::AdaTweets]);
-    let address = || select(vec![Key::Ada, Key::Ada, Key::AdaAtWork, Key::Mallory]);
-    let who = select(vec![Person::Ada, Person::Mallory]);
-    let what = select(vec![Ask::SignUp, Ask::PasswordReset]);
-    prop_oneof![
-        4 => (select(PARTIES), key(), prop::bool::weighted(0.2))
-            .prop_map(|(keys, case, spoofed)| Event::Push { keys, case, spoofed }),
-        5 => (what, address(), prop::bool::weighted(0.9))
-            .prop_map(|(what, address, arrives)| Event::Ask { what, address, arrives }),
-        6 => (0..6_usize, select(&DESKS[..])).prop_map(|(secret, desk)| Event::Present { secret, desk }),
-        2 => (who, address()).prop_map(|(who, address)| Event::SignIn { who, address }),
-        3 => (0..4_usize, 0..4_i64).prop_map(|(session, counter)| Event::Refresh { session, counter }),
-        5 => select(&SUBJECTS[..])
-            .prop_flat_map(|subject| select(may_say(subject)).prop_map(move |said| Event::Arrive { subject, said })),
-        4 => (0..3_usize, address(), prop::bool::weighted(0.9))
-            .prop_map(|(flow, address, arrives)| Event::GiveEmail { flow, address, arrives }),
-        4 => (0..3_usize).prop_map(|flow| Event::ProveEmail { flow }),
-        3 => (0..4_usize, select(&SUBJECTS[..])).prop_map(|(session, subject)| Event::Link { session, subject }),
-        2 => (0..4_usize, select(&SUBJECTS[..])).prop_map(|(session, key)| Event::Unlink { session, key }),
-        2 => (0..4_usize, 0..6_usize).prop_map(|(survivor, source)| Event::Merge { survivor, source }),
-        1 => select(&SWITCHES[..]).prop_map(Event::Flip),
-        1 => (0..4_usize).prop_map(Event::Bar),
-        1 => select(&WAITS[..]).prop_map(Event::Wait),
-    ]
 }
 
 proptest! {
@@ -267,12 +62,15 @@ proptest! {
 }
 
 /// Forgets what can never matter again, so that worlds that differ in nothing else are one.
-fn tidy(world: &mut World) {
+pub fn tidy(world: &mut World) {
     let zero = Duration::ZERO;
     let ended = world.secrets.iter_mut().filter(|secret| secret.state != ChallengeState::Live);
     ended.for_each(|secret| (secret.age, secret.bound) = (zero, None));
     let ended = world.sessions.iter_mut().filter(|session| session.ended);
-    ended.for_each(|s| (s.age, s.unrotated, s.epoch, s.counter, s.with) = (zero, zero, 0, 0, None));
+    for s in ended {
+        (s.age, s.unrotated, s.epoch, s.counter, s.with) = (zero, zero, 0, 0, None);
+        s.adding.clear();
+    }
     world.secrets.sort_unstable_by_key(|s| (s.state, s.address, s.purpose));
     world.secrets.dedup_by(|a, b| a == b && a.state != ChallengeState::Live);
     world.sessions.sort_unstable_by_key(|session| session.ended);
@@ -280,6 +78,23 @@ fn tidy(world: &mut World) {
     for flow in &mut world.waiting {
         flow.asked.retain(|secret| secret.state == ChallengeState::Live);
     }
+    number_anew(world);
+}
+
+/// Only the order of changes matters.
+fn number_anew(world: &mut World) {
+    let kept = world.accounts.iter_mut().flat_map(|account| &mut account.since).map(|(_, since)| since);
+    let mut numbers: Vec<&mut u32> = kept.collect();
+    for undo in &mut world.undos {
+        numbers.push(&mut undo.at);
+        numbers.extend(undo.before.iter_mut().map(|(_, since)| since));
+    }
+    let mut order: Vec<u32> = numbers.iter().map(|number| **number).collect();
+    order.sort_unstable();
+    order.dedup();
+    let place = |number: u32| u32::try_from(order.partition_point(|other| *other < number)).unwrap() + 1;
+    numbers.into_iter().for_each(|number| *number = place(*number));
+    world.tick = u32::try_from(order.len()).unwrap();
 }
 
 /// Tries every sequence of events up to a length; worlds that are the same are gone on with once. Gives all that
@@ -312,7 +127,7 @@ fn explore(events: fn(&World) -> Vec<Event>, length: usize) -> Vec<Happened> {
 
 /// What can be presented in a world.
 fn presentations(world: &World) -> impl Iterator<Item = Event> {
-    let each = move |secret| DESKS.map(|desk| Event::Present { secret, desk });
+    let each = move |secret| DESKS.map(|desk| Event::Present { secret, desk, unlink_others: false });
     (0..world.secrets.len()).flat_map(each)
 }
 
@@ -411,4 +226,44 @@ fn all_holds_in_every_order_of_five_arrivals() {
     }
     assert!(happened.iter().any(|kind| matches!(kind, Happened::Unlinked(_))));
     assert!(happened.iter().any(|kind| matches!(kind, Happened::Merged(..))));
+}
+
+/// Ada with two addresses and Mallory with one, who add, prove, remove, recover and undo.
+fn of_addresses(world: &World) -> Vec<Event> {
+    let ask = |what, address| Event::Ask { what, address, arrives: true };
+    let mut events = vec![
+        Event::Push { keys: PARTIES[6], case: Key::Ada, spoofed: false },
+        ask(Ask::SignUp, Key::Ada),
+        ask(Ask::SignUp, Key::Mallory),
+        ask(Ask::PasswordReset, Key::AdaAtWork),
+    ];
+    for secret in 0..world.secrets.len() {
+        events.push(Event::Present { secret, desk: Desk::SignUp, unlink_others: false });
+        events.push(Event::Present { secret, desk: Desk::PasswordReset, unlink_others: true });
+    }
+    for session in 0..world.sessions.len() {
+        for address in [Key::Ada, Key::AdaAtWork, Key::Mallory] {
+            events.push(Event::AskToAdd { session, address, arrives: true });
+            events.push(Event::ProveAdded { session, address });
+            events.push(Event::RemoveEmail { session, key: address });
+        }
+    }
+    for undo in 0..world.undos.len() {
+        events.extend([true, false].map(|unlink_others| Event::Undo { undo, unlink_others }));
+    }
+    events
+}
+
+#[test]
+fn ph_09_all_holds_in_every_order_of_eight_changes_of_address() {
+    let happened = explore(of_addresses, 8);
+    assert!(happened.iter().any(|kind| matches!(kind, Happened::Linked(Linking::Attach, _))));
+    let taken = happened.iter().any(|kind| matches!(kind, Happened::Linked(Linking::Taken, _)));
+    assert!(!taken, "whoever proves an address ends what others wait for at it");
+    for answer in [Answer::AddEmail, Answer::AddEmailNotice] {
+        assert!(happened.contains(&Happened::Answered(answer)), "{answer:?} was never mailed");
+    }
+    assert!(happened.iter().any(|kind| matches!(kind, Happened::Removed(_))));
+    assert!(happened.iter().any(|kind| matches!(kind, Happened::Undone(_))));
+    assert!(happened.iter().any(|kind| matches!(kind, Happened::Spent(_, Outcome::Recover, _))));
 }

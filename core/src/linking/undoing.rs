@@ -1,0 +1,25 @@
+//! What an undo brings back and drops, and who gets one (rule 13).
+
+use super::Holder;
+
+/// Whether a dropped identity may undo that, by since when it and whoever drops it have been the account's. Of two who
+/// drop each other the older one has the last word.
+#[must_use]
+pub fn may_undo<T: PartialOrd>(dropped_since: &T, kept_since: &T) -> bool {
+    dropped_since <= kept_since
+}
+
+/// What another owner has proven meanwhile stays theirs (rule 12); what the account still has, it has.
+#[must_use]
+pub const fn comes_back(holder: Holder, same_account: bool) -> bool {
+    match holder {
+        Holder::Nobody | Holder::Unclaimed { .. } => true,
+        Holder::Claimed | Holder::Closed => same_account,
+    }
+}
+
+/// What an account keeps: the address that undoes, and, unless all others are to go, what was there before.
+#[must_use]
+pub const fn stays(undoes: bool, was_there: bool, unlink_others: bool) -> bool {
+    undoes || (was_there && !unlink_others)
+}
