@@ -260,6 +260,21 @@ on_both! {
         assert_eq!(addresses(app, &ada), [V, "v2@example.org"]);
     }
 
+    fn all_that_was_there_comes_back_and_what_was_mailed_to_it_meanwhile_is_void(app) {
+        let v = stolen(app);
+        app.adds(&v, "v2@example.org");
+        app.advance(Duration::from_secs(73 * 3600));
+        let stolen = app.signs_in(V);
+        takes_over(app, &stolen);
+        let second = app.email_of(&stolen, "v2@example.org").id;
+        app.removes(&stolen, &second).expect(204);
+        app.asks_to_sign_up("v2@example.org").expect(202);
+        let sign_up = app.secret_mailed_to("v2@example.org");
+        undoes(app, &app.undo_mailed_to(V)).expect(200);
+        assert_eq!(addresses(app, &signs_in(app, V, THIRD)), [V, "v2@example.org"]);
+        app.confirms_sign_up(&json!({ "token": sign_up.token, "password": PASSWORD })).expect(410);
+    }
+
     fn rc_16_an_undo_and_a_claim_of_the_removed_address_leave_one_owner(app) {
         let stolen = stolen(app);
         takes_over(app, &stolen);

@@ -207,6 +207,18 @@ on_both! {
         assert!(app.conversations_of(&a).is_empty());
     }
 
+    fn i3_what_was_mailed_while_the_address_was_nobodys_is_void_once_it_is_proven(app) {
+        let (ada, eve) = (ada(app), app.signs_up("eve@example.org"));
+        app.asks_to_sign_up(NEW).expect(202);
+        let sign_up = app.secret_mailed_to(NEW);
+        app.asks_to_add(&eve, NEW).expect(202);
+        let of_eve = app.adding_mail_to(NEW);
+        app.adds(&ada, NEW);
+        app.confirms_sign_up(&json!({ "token": sign_up.token, "password": PASSWORD })).expect(410);
+        app.proves(&eve, &of_eve.id, &json!({ "token": of_eve.token })).expect(404);
+        assert_eq!(states(app, &eve).len(), 1, "it is no longer pending there");
+    }
+
     fn ph_05_a_pending_address_dies_with_a_recovery(app) {
         let forced = ada(app);
         app.asks_to_add(&forced, "a@example.org").expect(202);

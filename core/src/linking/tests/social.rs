@@ -176,6 +176,13 @@ fn se_16_the_last_way_in_stays() {
 }
 
 #[test]
+fn of_two_who_drop_each_other_the_older_one_has_the_last_word() {
+    assert!(may_undo(&1, &2));
+    assert!(!may_undo(&2, &1));
+    assert!(may_undo(&2, &2), "of two who came at once nobody can know whose it is");
+}
+
+#[test]
 fn ph_26_accounts_become_one_only_by_a_fresh_session_of_each() {
     let mut merged = 0;
     for bits in 0..512_u16 {
