@@ -1,4 +1,4 @@
-//! The README's own lines, word by word, against the real binary.
+//! The documents' own lines, word by word, against the real binary.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -9,10 +9,34 @@ use doorstep_tests::postgres;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
 
-/// The lines of every `sh` block of the README.
-fn lines() -> String {
-    let readme = include_str!("../../README.md");
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+const README: &str = include_str!("../../README.md");
+const PROFILE: &str = include_str!("../../docs/profile.md");
+
+/// What follows of the README, in this order.
+const MAIN_JOB: &[&str] = &[
+    "\"outcome\":\"created\"",
+    "{\"status\":\"accepted\"}",
+    "\"outcome\":\"claim\"",
+    "\"primary_email\":\"ada@example.org\"",
+    "\"body_text\":\"It is on fire.\"",
+    "\"body_text\":\"It is out now.\"",
+    "\"subject\":\"Where is my order?\"",
+    "\"started_by_customer\":true",
+];
+
+/// What follows of the profile's walk.
+const PROFILE_EDITED: &[&str] = &[
+    "{\"status\":\"accepted\"}",
+    "\"email\":\"ada@lovelace.exmaple\"",
+    "\"state\":\"pending\"",
+    "\"email\":\"ada@lovelace.example\",\"label\":\"ada@lovelace.example\",\"state\":\"proven\",\"is_primary\":true",
+    "\"back_to\":",
+    "\"device_token\":",
+];
+
+/// The lines of every `sh` block of a document.
+fn lines(document: &str) -> String {
+    let blocks = document.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.collect::<Vec<_>>().join("\n")
 }
 
@@ -39,7 +63,7 @@ fn serve(dir: &Path, listen: &str, database: Option<&str>) -> Serving {
     serving
 }
 
-fn follow_the_readme(database: Option<&str>) {
+fn follow(document: &str, database: Option<&str>, outcome: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("target/release")).unwrap();
     std::os::unix::fs::symlink(BINARY, dir.path().join("target/release/doorstep")).unwrap();
@@ -47,7 +71,7 @@ fn follow_the_readme(database: Option<&str>) {
     let _serving = serve(dir.path(), &listen, database);
 
     // only the port is another, so that tests can run side by side
-    let script = format!("set -eu\n{}", lines().replace("127.0.0.1:8080", &listen));
+    let script = format!("set -eu\n{}", lines(document).replace("127.0.0.1:8080", &listen));
     let mut command = Command::new("sh");
     command.current_dir(dir.path()).arg("-c").arg(&script);
     command.envs(database.map(|url| ("DATABASE_URL", url)));
@@ -55,29 +79,32 @@ fn follow_the_readme(database: Option<&str>) {
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}\n{:?}", String::from_utf8_lossy(&done.stderr), done.status);
     let mut rest = said.as_ref();
-    for expected in [
-        "\"outcome\":\"created\"",
-        "{\"status\":\"accepted\"}",
-        "\"outcome\":\"claim\"",
-        "\"primary_email\":\"ada@example.org\"",
-        "\"body_text\":\"It is on fire.\"",
-        "\"body_text\":\"It is out now.\"",
-        "\"subject\":\"Where is my order?\"",
-        "\"started_by_customer\":true",
-    ] {
-        rest = rest.split_once(expected).unwrap_or_else(|| panic!("no {expected} in what follows of\n{said}")).1;
+    for expected in outcome {
+        rest = rest.split_once(*expected).unwrap_or_else(|| panic!("no {expected} in what follows of\n{said}")).1;
     }
     assert!(!said.contains("\"code\":\""), "a problem among\n{said}");
 }
 
 #[test]
-fn on_sqlite() {
-    follow_the_readme(None);
+fn the_readme_on_sqlite() {
+    follow(README, None, MAIN_JOB);
 }
 
 #[test]
-fn on_postgres() {
+fn the_readme_on_postgres() {
     if let Some(server) = postgres::server() {
-        follow_the_readme(Some(server.create_database(None).url()));
+        follow(README, Some(server.create_database(None).url()), MAIN_JOB);
+    }
+}
+
+#[test]
+fn the_profile_on_sqlite() {
+    follow(PROFILE, None, PROFILE_EDITED);
+}
+
+#[test]
+fn the_profile_on_postgres() {
+    if let Some(server) = postgres::server() {
+        follow(PROFILE, Some(server.create_database(None).url()), PROFILE_EDITED);
     }
 }
