@@ -52,6 +52,9 @@ pub const MAIL_PER_CALLER: (u32, Duration) = (20, minutes(3));
 /// Messages one customer writes: more than anybody types, and too few to fill the house.
 pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10));
 
+/// Changes of an account's addresses: each is told to all of them, and that must not bury a mailbox.
+pub const CHANGES_PER_ACCOUNT: (u32, Duration) = (40, minutes(3));
+
 /// Wrong passwords of one account (or device) in a row that cost no wait.
 pub const FREE_FAILURES: i64 = 5;
 /// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).

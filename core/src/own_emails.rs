@@ -228,6 +228,7 @@ pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown
     if !settings::current(work)?.admits(&address) {
         return Err(Error::SecretGone);
     }
+    throttle::before_change(work, who.account.id)?;
     let challenge = challenge::spend(work, challenge.id)?;
     let held = ownership::look_up(work, &key)?;
     let same = held.account.as_ref().is_some_and(|holder| holder.id == who.account.id);
@@ -306,6 +307,7 @@ pub fn make_primary(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Res
         return get(work, &who, id);
     }
     let account = who.account.id;
+    throttle::before_change(work, account)?;
     let before = undo::remember(work, account)?;
     db::identities::make_primary(work, account, identity.id)?;
     let detail = json!({ "identity_id": identity.id });
@@ -342,6 +344,7 @@ pub fn remove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<()
     if last || linking::unlink(usable.without(identity.id)) == Removal::LastWayIn {
         return Err(Error::LastWayIn);
     }
+    throttle::before_change(work, account)?;
     let before = undo::remember(work, account)?;
     let ended = db::sessions::end_of_identity(work, account, identity.id, EndReason::Unlinked)?;
     db::identities::delete(work, &identity)?;

@@ -31,6 +31,8 @@ pub enum Scope<'a> {
     Flows(IpAddr),
     /// What an account's owner writes.
     Messages(AccountId),
+    /// Changes of an account's addresses.
+    Changes(AccountId),
 }
 
 impl Scope<'_> {
@@ -43,6 +45,7 @@ impl Scope<'_> {
             Self::Caller(ip) => mac(&[b"caller", ip.to_string().as_bytes()]),
             Self::MailTo(Ask::PasswordReset, to) => mac(&[b"reset to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
+            Self::Changes(account) => mac(&[b"changes", account.0.as_bytes()]),
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
@@ -144,6 +147,11 @@ pub fn before_flow(work: &mut Work<'_>) -> Result<()> {
 /// Counts a message that an account's owner writes.
 pub fn before_message(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     must_take(work, Scope::Messages(account), limits::MESSAGES_PER_ACCOUNT)
+}
+
+/// Counts a change of an account's addresses.
+pub fn before_change(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    must_take(work, Scope::Changes(account), limits::CHANGES_PER_ACCOUNT)
 }
 
 fn must_take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> Result<()> {

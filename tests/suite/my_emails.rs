@@ -343,6 +343,18 @@ on_both! {
         app.proves(&ada, &live, &json!({ "token": third.token })).expect(200);
     }
 
+    fn changes_that_bury_a_mailbox_are_slowed(app) {
+        let ada = ada(app);
+        let (one, other) = (app.email_of(&ada, ADA).id, app.adds(&ada, NEW));
+        let changes = (0..50).map(|n| app.makes_primary(&ada, if n % 2 == 0 { &other } else { &one }));
+        assert_eq!(changes.take_while(|answer| answer.status == 200).count(), 39, "and the adding is the fortieth");
+        let next = if app.email_of(&ada, NEW).is_primary { &one } else { &other };
+        let slowed = app.makes_primary(&ada, next).expect(429);
+        assert!(slowed.header("retry-after").is_some());
+        app.advance(Duration::from_secs(180));
+        app.makes_primary(&ada, next).expect(200);
+    }
+
     fn rc_16_one_owner_where_an_address_is_proven_and_claimed_at_once(app) {
         app.emails_support(NEW);
         let ada = ada(app);

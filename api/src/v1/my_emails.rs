@@ -213,7 +213,7 @@ pub async fn resend_my_email(customer: FreshCustomer, id: Id<Uuid>) -> Result<Ht
     tag = "My emails", operation_id = "make_my_email_primary",
     params(("email" = Uuid, Path, description = "The address's id")),
     responses((status = 200, description = "It is the primary one", body = EmailBody)),
-    extensions(("x-problems" = json!(["reauth_required", "not_found"]))),
+    extensions(("x-problems" = json!(["reauth_required", "not_found", "too_many_requests"]))),
 )]
 #[post("/v1/me/emails/{email}/make-primary")]
 pub async fn make_my_email_primary(customer: FreshCustomer, id: Id<Uuid>) -> Result<HttpResponse, Problem> {
@@ -232,7 +232,8 @@ pub async fn make_my_email_primary(customer: FreshCustomer, id: Id<Uuid>) -> Res
     tag = "My emails", operation_id = "remove_my_email",
     params(("email" = Uuid, Path, description = "The address's id")),
     responses((status = 204, description = "Removed")),
-    extensions(("x-problems" = json!(["reauth_required", "not_found", "primary_stays", "last_way_in"]))),
+    extensions(("x-problems" = json!(["reauth_required", "not_found", "primary_stays", "last_way_in",
+        "too_many_requests"]))),
 )]
 #[delete("/v1/me/emails/{email}")]
 pub async fn remove_my_email(customer: FreshCustomer, id: Id<Uuid>) -> Result<HttpResponse, Problem> {
