@@ -124,7 +124,9 @@ impl World {
 
     fn drop_all_but(&mut self, account: usize, stays: impl Fn(Key) -> bool) -> Vec<Key> {
         let dropped: Vec<Key> = self.identities_of(account).into_iter().filter(|key| !stays(*key)).collect();
-        dropped.iter().for_each(|key| self.free(*key));
+        for key in &dropped {
+            self.free(*key);
+        }
         dropped
     }
 

@@ -201,7 +201,9 @@ impl World {
         source.since.clear();
         let into = &mut self.accounts[to];
         let oldest = into.since.iter().map(|(_, since)| *since).min().unwrap();
-        proven.into_iter().for_each(|key| into.gains(key, oldest));
+        for key in proven {
+            into.gains(key, oldest);
+        }
         into.ever.append(&mut ever);
         into.ever.sort_unstable();
         into.ever.dedup();

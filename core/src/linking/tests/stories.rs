@@ -93,7 +93,9 @@ fn number_anew(world: &mut World) {
     order.sort_unstable();
     order.dedup();
     let place = |number: u32| u32::try_from(order.partition_point(|other| *other < number)).unwrap() + 1;
-    numbers.into_iter().for_each(|number| *number = place(*number));
+    for number in numbers {
+        *number = place(*number);
+    }
     world.tick = u32::try_from(order.len()).unwrap();
 }
 
