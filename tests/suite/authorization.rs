@@ -115,6 +115,25 @@ on_both! {
         assert_eq!(reads(app, &ada, &path(&started["id"], "")).expect(200).json()["status"], "open");
     }
 
+    fn az_14_no_right_stands_in_a_token_so_that_what_is_taken_away_is_gone_at_once(app) {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let claims = ada.claims();
+        let names: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names.len(), 10, "{names:?}");
+        for name in ["iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti", "epoch", "auth_time"] {
+            assert!(names.contains(&name), "{name}");
+        }
+        let role = || reads(app, &ada, "/v1/me").expect(200).json()["role"].clone();
+        for given in ["admin", "customer"] {
+            app.sql(&format!("UPDATE accounts SET role = '{given}'"));
+            assert_eq!(role(), given);
+        }
+        let case = path(&pushed["conversation_id"], "");
+        reads(app, &ada, &case).expect(200);
+        app.sql("UPDATE accounts SET state = 'disabled'");
+        reads(app, &ada, &case).expect(401);
+    }
+
     fn az_04_a_customer_sees_these_fields_and_no_other(app) {
         let (ada, _) = known(app, "ada@example.org");
         let case = app.push(&email_in("case-1", "ada@example.org")).expect(201).json()["conversation_id"].clone();
