@@ -103,6 +103,15 @@ impl Customer {
         };
         Ok(self.state.write(&self.origin, writes).await?)
     }
+
+    /// For a use case that holds names before the account, and so looks at the session by itself.
+    pub async fn write_by<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.claims);
+        Ok(self.state.write(&self.origin, move |work| writes(work, &claims)).await?)
+    }
 }
 
 /// A signed-in customer who has proven their presence within the last minutes (rule 12). Whether they have is looked at
@@ -142,13 +151,12 @@ impl FreshCustomer {
         &self.0.origin
     }
 
-    /// For a use case that holds names before the account, and so looks at the session by itself.
+    /// For a use case that looks at the session by itself, and at how fresh it is: see [`Customer::write_by`].
     pub async fn write_by<T: Send + 'static>(
         &self,
-        mut writes: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
+        writes: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let claims = Arc::clone(&self.0.claims);
-        Ok(self.0.state.write(&self.0.origin, move |work| writes(work, &claims)).await?)
+        self.0.write_by(writes).await
     }
 }
 

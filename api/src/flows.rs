@@ -13,9 +13,9 @@ use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
 use doorstep_core::session::{self, Issued, SignInAsk};
 use doorstep_core::undo::{self, Undo, Undone};
-use doorstep_core::{Error, Result, account, settings, throttle};
+use doorstep_core::{Error, Result, account, reauthentication, settings, throttle};
 
-use crate::caller::FreshCustomer;
+use crate::caller::{Customer, FreshCustomer};
 use crate::problem::Problem;
 use crate::state::{self, State};
 
@@ -65,6 +65,17 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
         sign_in: desk == Desk::SignUp,
     };
     state.write(origin, move |work| mailed_secret::confirm(work, &confirm)).await
+}
+
+/// Makes a session fresh by its account's password.
+pub async fn reauthenticate(state: &State, customer: &Customer, password: Password) -> Result<Issued, Problem> {
+    let place = state.hasher.take_place()?;
+    let candidate = customer.write_by(reauthentication::begin_by_password).await?;
+    let verdict = state::verify(place, password, candidate.stored.clone()).await?;
+    let finish = move |work: &mut Work<'_>, claims: &AccessClaims| {
+        reauthentication::finish_by_password(work, claims, &candidate, &verdict)
+    };
+    customer.write_by(finish).await
 }
 
 /// Takes an account's ways in back, with a new password where one is given.

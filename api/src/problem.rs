@@ -66,7 +66,7 @@ problems! {
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
     ReauthRequired = "reauth_required", 403, "This takes a fresh session",
-        "Let the person sign in again, by any way, and do it within 10 minutes in the new session. A refresh does not make a session fresh.";
+        "Make it fresh with POST /v1/me/reauthenticate, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
     AccountClosed = "account_closed", 403, "The account is closed",
         "Nobody can sign in to it, by any way. Support can say why.";
     NotFound = "not_found", 404, "There is nothing here",
@@ -83,7 +83,9 @@ problems! {
         "An account has the provider's address already. Let the person sign in to it by the way they have (forgot password gives them one), and link the provider on their profile.";
     IdentityTaken = "identity_taken", 409, "It belongs to another account",
         "It stays where it is. Whoever has both accounts can sign in to the other and merge the two.";
-    AddressNeeded = "address_needed", 409, "A password needs an address to sign in with",
+    NotLinked = "not_linked", 409, "It is none of the account's",
+        "Let the person sign in at the provider with what is linked to the account: GET /v1/me/identities.";
+    AddressNeeded = "address_needed", 409, "This needs an address that was proven",
         "Let the person prove an email address first.";
     AddressStays = "address_stays", 409, "An address is not unlinked",
         "Remove it with DELETE /v1/me/emails/{id}: the address is told, and may undo it for 72 hours.";
@@ -154,6 +156,10 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("domain_not_allowed", "The admin takes no addresses of this domain."),
     ("id_token_or_access_token", "A provider's token is sent as id_token or as access_token."),
     ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
+    (
+        "one_way",
+        "A session is made fresh by one of: password; mailed_code; code and code_verifier; flow_id and a token.",
+    ),
     ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
 ];
 
@@ -316,6 +322,11 @@ impl From<Error> for Problem {
             Error::LinkRequired => Self::new(Code::LinkRequired),
             Error::AccountClosed => Self::new(Code::AccountClosed),
             Error::IdentityTaken => Self::new(Code::IdentityTaken),
+            Error::NotLinked => Self::new(Code::NotLinked),
+            Error::NotAnew => Self::with_detail(
+                Code::ProviderRefused,
+                "The provider says that its user has signed in there long ago: it must ask them anew.",
+            ),
             Error::AddressNeeded => Self::new(Code::AddressNeeded),
             Error::AddressStays => Self::new(Code::AddressStays),
             Error::PrimaryStays => Self::new(Code::PrimaryStays),

@@ -27,8 +27,16 @@ words! {
         SocialEmail = "social_email",
         /// An address that a signed-in owner adds: good in the session that asked alone.
         AddEmail = "add_email",
+        /// A session's holder shows that they are the owner: its code is good in that session alone.
+        Reauthenticate = "reauthenticate",
         /// Takes an account's ways in back to what they were before a change (rule 13). It outlives purges.
         EmailUndo = "email_undo",
+    }
+}
+
+impl ChallengePurpose {
+    const fn has_link(self) -> bool {
+        !matches!(self, Self::SocialEmail | Self::Reauthenticate)
     }
 }
 
@@ -119,8 +127,8 @@ pub fn make(work: &mut Work<'_>, new: &New<'_>) -> Result<(ChallengeId, MailedSe
             account: new.account,
             session: new.session,
             flow: new.flow,
-            // a flow's code has no link beside it: a click alone must attach nothing (rule 4)
-            token_hash: (new.mailed && new.flow.is_none()).then(|| token.hash()),
+            // these codes have no link beside them: a click alone must do nothing (rule 4)
+            token_hash: (new.mailed && new.purpose.has_link()).then(|| token.hash()),
             code_mac: code.mac(work.keyring(), id),
             code_expires_at: now + limits::CODE_LIFE,
             expires_at: now + limits::LINK_LIFE,

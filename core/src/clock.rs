@@ -35,6 +35,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Of a Unix time; one that is out of range is as far as there is.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
     /// Whole seconds since 1970, as a JWT's `NumericDate` wants them (RFC 7519, section 2).
     #[must_use]
     pub const fn as_seconds(self) -> i64 {

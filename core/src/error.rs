@@ -66,7 +66,11 @@ pub enum Error {
     AccountClosed,
     #[error("the identity belongs to another account")]
     IdentityTaken,
-    #[error("a password needs an address to sign in with")]
+    #[error("the identity is none of the account's")]
+    NotLinked,
+    #[error("the provider's user has not signed in there anew")]
+    NotAnew,
+    #[error("this needs a proven address")]
     AddressNeeded,
     #[error("an address is not unlinked")]
     AddressStays,

@@ -36,6 +36,7 @@ pub mod ownership;
 pub mod page;
 pub mod password;
 pub mod provider;
+pub mod reauthentication;
 pub mod secret;
 pub mod session;
 pub mod settings;

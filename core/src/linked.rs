@@ -15,7 +15,7 @@ use crate::outbox;
 use crate::ownership::{self, Proven};
 use crate::provider::{Arrival, ProviderName};
 use crate::session::{self, EndReason, SignedIn};
-use crate::social_flow::{self, FlowState};
+use crate::social_flow::{self, FlowState, For};
 use crate::ways_in::{self, Usable};
 
 /// An identity as its owner sees it.
@@ -64,7 +64,7 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
     ownership::hold(work, &[&arrival.key], &[claims.sub])?;
     let who = session::authenticate_to_write(work, claims)?;
     let account = who.account.id;
-    let flow = social_flow::find_for(work, flow, Some(&who))?;
+    let flow = social_flow::find_for(work, flow, For::Link(&who))?;
     social_flow::is_open(work, &flow.provider)?;
     if !db::social_flows::end(work, flow.id, FlowState::Presented, FlowState::Spent, None)? {
         return Err(Error::FlowGone);

@@ -93,6 +93,11 @@ pub enum MailContent {
         at: Timestamp,
         undo: Option<MailedUndo>,
     },
+    /// A session's holder is to show that they are the owner.
+    Reauthenticate {
+        code: Zeroizing<String>,
+        code_minutes: u64,
+    },
     /// Somebody who is signed in says that this is their address too.
     AddEmail {
         secret: MailedSecret,
@@ -180,7 +185,7 @@ impl MailContent {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::SocialEmail { code, .. } => Some(code),
+            Self::SocialEmail { code, .. } | Self::Reauthenticate { code, .. } => Some(code),
             other => other.secret().map(|secret| secret.code.as_str()),
         }
     }
@@ -202,6 +207,7 @@ impl MailContent {
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
+            Self::Reauthenticate { .. } => "reauthenticate",
             Self::AddEmail { .. } => "add_email",
             Self::AddEmailNotice => "add_email_notice",
             Self::EmailAdded { .. } => "email_added",
@@ -229,6 +235,7 @@ impl MailContent {
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
             | Self::AccountsMerged { .. }
+            | Self::Reauthenticate { .. }
             | Self::AddEmailNotice
             | Self::EmailAdded { .. }
             | Self::PrimaryEmailChanged { .. }
@@ -263,6 +270,7 @@ mod tests {
             label: Some("v@example.org".to_owned()),
             name: Some("V".to_owned()),
             email: email(verified.into()),
+            signed_in_at: None,
         };
         let handle = |verified| Named::of_arrival(&Providers::default(), &arrival(verified)).handle;
         assert_eq!(handle(false), None);

@@ -40,14 +40,14 @@ pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
 
 /// A device that a password was shown on is let through while others guess; a session of a provider is one of the
 /// others, for its holder could open any number of them.
-fn scope<'a>(who: &SignedIn, address: &'a EmailAddress) -> Scope<'a> {
+pub(crate) fn scope<'a>(who: &SignedIn, address: &'a EmailAddress) -> Scope<'a> {
     match who.session.method {
         Method::Provider(_) => Scope::Password(address),
         Method::Password | Method::SignUp => Scope::Device(who.account.id, who.session.device_id),
     }
 }
 
-fn first_address(work: &mut Work<'_>, who: &SignedIn) -> Result<EmailAddress> {
+pub(crate) fn first_address(work: &mut Work<'_>, who: &SignedIn) -> Result<EmailAddress> {
     let addresses = ways_in::proven_addresses(work, who.account.id)?;
     EmailAddress::stored(addresses.first().ok_or(Error::AddressNeeded)?)
 }

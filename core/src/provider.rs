@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
+use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::identity::{IdentityKey, IdentityKind};
 
@@ -16,8 +17,20 @@ use crate::identity::{IdentityKey, IdentityKind};
 pub struct ProviderName(Arc<str>);
 
 /// Words that stand in the same places of paths or sessions and mean something else there.
-const TAKEN: [&str; 10] =
-    ["email", "exchange", "external", "messenger", "password", "passkey", "phone", "merges", "operator", "signup"];
+const TAKEN: [&str; 12] = [
+    "email",
+    "exchange",
+    "external",
+    "mail",
+    "mailed_code",
+    "messenger",
+    "password",
+    "passkey",
+    "phone",
+    "merges",
+    "operator",
+    "signup",
+];
 
 impl ProviderName {
     #[must_use]
@@ -119,6 +132,9 @@ pub struct Arrival {
     pub label: Option<String>,
     pub name: Option<String>,
     pub email: Option<ProviderEmail>,
+    /// When they last showed the provider who they are, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_in_at: Option<Timestamp>,
 }
 
 /// The address a provider gave. Whether it counts as proof is for [`crate::linking`] to say.

@@ -357,6 +357,14 @@ pub fn purge_others(
     Ok((issue(work, settings, session, account), ended))
 }
 
+/// Presence was proven anew: the session goes on with the next tokens.
+pub fn freshen(work: &mut Work<'_>, settings: &Settings, who: &SignedIn) -> Result<Issued> {
+    let counter = db::sessions::freshen(work, &who.session)?.ok_or(Error::SessionEnded)?;
+    let now = work.now();
+    let session = Session { counter, rotated_at: now, authenticated_at: now, ..who.session.clone() };
+    Ok(issue(work, settings, session, who.account.clone()))
+}
+
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;

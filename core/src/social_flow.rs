@@ -26,6 +26,8 @@ words! {
         SignIn = "sign_in",
         /// To link an identity to the account of a session, which finishes it as well.
         Link = "link",
+        /// To make a session fresh, which finishes it as well.
+        Reauthenticate = "reauthenticate",
     }
 }
 
@@ -50,9 +52,9 @@ pub struct Flow {
     pub provider: ProviderName,
     pub purpose: FlowPurpose,
     pub state: FlowState,
-    /// The session that began it, for linking; else the one it opened.
+    /// The session that began it, where there was one; else the one it opened.
     pub session_id: Option<SessionId>,
-    /// For linking: whose session that is, and in which epoch.
+    /// Whose session that is which began it, and in which epoch.
     pub account: Option<(AccountId, i64)>,
     /// The app's redirect URI and PKCE challenge; none for a native one.
     pub app: Option<(String, String)>,
@@ -83,6 +85,39 @@ fn s256(verifier: &str) -> String {
     BASE64URL_NOPAD.encode(&sha256(verifier.as_bytes()))
 }
 
+/// What a flow is for, and the session that it belongs to, where there is one.
+#[derive(Debug, Clone, Copy)]
+pub enum For<'a> {
+    SignIn,
+    Link(&'a SignedIn),
+    Reauthenticate(&'a SignedIn),
+}
+
+impl<'a> For<'a> {
+    const fn purpose(self) -> FlowPurpose {
+        match self {
+            Self::SignIn => FlowPurpose::SignIn,
+            Self::Link(_) => FlowPurpose::Link,
+            Self::Reauthenticate(_) => FlowPurpose::Reauthenticate,
+        }
+    }
+
+    const fn who(self) -> Option<&'a SignedIn> {
+        match self {
+            Self::SignIn => None,
+            Self::Link(who) | Self::Reauthenticate(who) => Some(who),
+        }
+    }
+
+    /// Linking takes a session that is fresh (rule 12).
+    fn require_fresh(self, now: Timestamp) -> Result<()> {
+        match self {
+            Self::Link(who) => who.require_fresh(now),
+            Self::SignIn | Self::Reauthenticate(_) => Ok(()),
+        }
+    }
+}
+
 /// How the app will get its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum App {
@@ -101,12 +136,11 @@ pub struct Begun {
     pub pkce_challenge: String,
 }
 
-/// Begins a flow, to sign in or (where somebody is signed in, freshly) to link. It changes no account.
-pub fn begin(work: &mut Work<'_>, provider: &ProviderName, app: App, who: Option<&SignedIn>) -> Result<Begun> {
+/// Begins a flow. It changes no account.
+pub fn begin(work: &mut Work<'_>, provider: &ProviderName, app: App, what: For<'_>) -> Result<Begun> {
     is_open(work, provider)?;
-    if let Some(who) = who {
-        who.require_fresh(work.now())?;
-    }
+    what.require_fresh(work.now())?;
+    let who = what.who();
     throttle::before_flow(work)?;
     let app = match app {
         App::Redirect { redirect_uri, challenge } => Some((redirect_uri, challenge.0)),
@@ -115,7 +149,7 @@ pub fn begin(work: &mut Work<'_>, provider: &ProviderName, app: App, who: Option
     let flow = Flow {
         id: work.new_id(),
         provider: provider.clone(),
-        purpose: if who.is_some() { FlowPurpose::Link } else { FlowPurpose::SignIn },
+        purpose: what.purpose(),
         state: FlowState::Started,
         session_id: who.map(|who| who.session.id),
         account: who.map(|who| (who.account.id, who.account.security_epoch)),
@@ -202,12 +236,12 @@ pub struct Presented {
 }
 
 /// The app shows the one-time code and its verifier. Of all who do, one is let through.
-pub fn present_code(work: &mut Work<'_>, code: &str, verifier: &str, who: Option<&SignedIn>) -> Result<Presented> {
-    let Some(id) = FlowToken::Code.parse(code, work.keyring()) else { return wrong(work, who) };
-    let flow = find_for(work, id, who)?;
+pub fn present_code(work: &mut Work<'_>, code: &str, verifier: &str, what: For<'_>) -> Result<Presented> {
+    let Some(id) = FlowToken::Code.parse(code, work.keyring()) else { return wrong(work, what) };
+    let flow = find_for(work, id, what)?;
     let right = flow.app.as_ref().is_some_and(|(_, challenge)| same(s256(verifier).as_bytes(), challenge.as_bytes()));
     if !right {
-        return wrong(work, who);
+        return wrong(work, what);
     }
     if flow.state == FlowState::Spent {
         return shown_again(work, &flow);
@@ -223,8 +257,8 @@ pub fn present_code(work: &mut Work<'_>, code: &str, verifier: &str, who: Option
 
 /// What was made up is counted of a stranger. Whoever is signed in is known, and has their account held, before which
 /// nothing that is counted of a caller may be.
-fn wrong(work: &mut Work<'_>, who: Option<&SignedIn>) -> Result<Presented> {
-    if who.is_none() {
+fn wrong(work: &mut Work<'_>, what: For<'_>) -> Result<Presented> {
+    if what.who().is_none() {
         throttle::before_try(work)?;
     }
     Err(Error::FlowUnknown.and_keep())
@@ -247,9 +281,9 @@ pub fn present_native(
     work: &mut Work<'_>,
     flow: FlowId,
     provider: Option<&ProviderName>,
-    who: Option<&SignedIn>,
+    what: For<'_>,
 ) -> Result<Presented> {
-    let flow = find_for(work, flow, who)?;
+    let flow = find_for(work, flow, what)?;
     if provider.is_some_and(|provider| *provider != flow.provider) {
         return Err(Error::FlowUnknown);
     }
@@ -269,23 +303,16 @@ fn present(work: &mut Work<'_>, flow: &Flow, code: Option<Zeroizing<String>>) ->
     Ok(Presented { flow: flow.id, provider: flow.provider.clone(), code, verifier, nonce })
 }
 
-/// A flow to sign in with is anybody's who knows its secrets; one to link with is its session's, in its epoch, and
-/// while that is fresh (rule 12).
-pub fn find_for(work: &mut Work<'_>, id: FlowId, who: Option<&SignedIn>) -> Result<Flow> {
+/// A flow to sign in with is anybody's who knows its secrets; any other is its session's, in its epoch, and good for
+/// what it was made for; one to link with while that session is fresh (rule 12).
+pub fn find_for(work: &mut Work<'_>, id: FlowId, what: For<'_>) -> Result<Flow> {
     let flow = db::social_flows::find(work, id)?.ok_or(Error::FlowUnknown)?;
-    let theirs = match (flow.purpose, who) {
-        (FlowPurpose::SignIn, None) => true,
-        (FlowPurpose::Link, Some(who)) => {
-            flow.session_id == Some(who.session.id)
-                && flow.account == Some((who.account.id, who.account.security_epoch))
-        }
-        (FlowPurpose::SignIn, Some(_)) | (FlowPurpose::Link, None) => false,
-    };
-    if !theirs {
+    let theirs = what.who().is_none_or(|who| {
+        flow.session_id == Some(who.session.id) && flow.account == Some((who.account.id, who.account.security_epoch))
+    });
+    if flow.purpose != what.purpose() || !theirs {
         return Err(Error::FlowUnknown);
     }
-    if let Some(who) = who {
-        who.require_fresh(work.now())?;
-    }
+    what.require_fresh(work.now())?;
     Ok(flow)
 }

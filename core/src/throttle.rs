@@ -26,6 +26,8 @@ pub enum Scope<'a> {
     /// Mail to an address, by what was asked for: who asks for what tells nobody anything must not use up what
     /// lets the owner back in.
     MailTo(Ask, &'a EmailAddress),
+    /// Codes to an owner's own address, to make a session fresh.
+    CodeTo(&'a EmailAddress),
     MailFrom(IpAddr),
     /// Flows that a caller begins.
     Flows(IpAddr),
@@ -49,6 +51,7 @@ impl Scope<'_> {
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
+            Self::CodeTo(to) => mac(&[b"code to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }
@@ -169,8 +172,17 @@ pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
 
 /// Whether one more mail may be sent to an address, at its caller's asking. Beyond, the answer is the same.
 pub fn may_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<bool> {
+    may_mail_to(work, Scope::MailTo(what, to))
+}
+
+/// The same of a code to an owner's own address.
+pub fn may_mail_code(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+    may_mail_to(work, Scope::CodeTo(to))
+}
+
+fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {
     let from = work.origin().address.map(|ip| Scope::MailFrom(ip).key(work));
-    let keys = [Some(Scope::MailTo(what, to).key(work)), from];
+    let keys = [Some(to.key(work)), from];
     let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
     work.hold(&locks)?;
     if let Some(ip) = work.origin().address
@@ -178,7 +190,7 @@ pub fn may_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<boo
     {
         return Ok(false);
     }
-    Ok(take(work, Scope::MailTo(what, to), limits::MAIL_PER_ADDRESS)?.is_none())
+    Ok(take(work, to, limits::MAIL_PER_ADDRESS)?.is_none())
 }
 
 /// Takes one from a bucket; the wait until there is room again where there is none.

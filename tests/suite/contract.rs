@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, raw};
 use doorstep_tests::people::PASSWORD;
-use doorstep_tests::providers::{parameter, twitter};
-use doorstep_tests::social::{Social, proven, signed_in};
+use doorstep_tests::providers::{code_challenge, parameter, twitter};
+use doorstep_tests::social::{Flow, REDIRECT_URI, Social, proven, signed_in};
 use doorstep_tests::standin::Behaviour;
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
@@ -209,6 +209,16 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let primary_stays = social.removes(&ada, address["id"].as_str().unwrap());
     let add = |n: usize| social.asks_to_add(&ada, &format!("ada-{n}@example.org"));
     let too_many = (0..20).map(add).find(|answer| answer.status != 202).unwrap();
+    let flow = {
+        let body = json!({ "redirect_uri": REDIRECT_URI, "code_challenge": code_challenge(&"v".repeat(43)) });
+        let begin = social.client.post("/v1/me/reauthenticate/google").bearer(&ada.access_token).json(&body).send();
+        let url = begin.expect(201).json()["authorization_url"].as_str().unwrap().to_owned();
+        Flow { provider: "google".into(), id: parameter(&url, "state").unwrap(), url, verifier: "v".repeat(43) }
+    };
+    let back = social.browser_goes_to(&social.google_says(&flow, "g-55", &json!({}))).expect(303);
+    let code = parameter(back.header("location").unwrap(), "code").unwrap();
+    let shown = json!({ "code": code, "code_verifier": flow.verifier });
+    let not_linked = social.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(&shown).send();
     social.advance(std::time::Duration::from_secs(660));
     let ada = SignedIn::of(&social.refreshes(&ada.refresh_token).expect(200));
     let stale = social.asks_to_link(&ada, "google", &"v".repeat(43));
@@ -220,6 +230,7 @@ fn social_problems(social: &Social) -> Vec<Answer> {
         no_address,
         stays,
         primary_stays,
+        not_linked,
         too_many,
         link_required,
         taken,
@@ -327,6 +338,15 @@ on_both! {
         ];
         for (name, answer) in rows {
             is_documented(&document, operation(&document, name), &answer);
+        }
+    }
+
+    fn how_a_session_becomes_fresh_is_documented(app) {
+        let document: Value = serde_json::from_str(COMMITTED).unwrap();
+        let ada = app.signs_up("ada@example.org");
+        let shows = |body: Value| app.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(&body).send();
+        for answer in [shows(json!({ "password": PASSWORD })).expect(200), shows(json!({ "password": "x" })), shows(json!({ "mailed_code": "x" }))] {
+            is_documented(&document, operation(&document, "reauthenticate"), &answer);
         }
     }
 

@@ -52,6 +52,7 @@ mod randomness;
 mod raw_http;
 mod readme;
 mod real_openid;
+mod reauthentication;
 mod refusals;
 mod session_races;
 mod sessions;

@@ -19,7 +19,7 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 89] = embedded! {
+const EMBEDDED: [(&str, &str); 93] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
     "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
@@ -38,6 +38,7 @@ const EMBEDDED: [(&str, &str); 89] = embedded! {
     "identity_linked.en.txt" "identity_linked.en.html" "identity_linked.de.txt" "identity_linked.de.html"
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
+    "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
     "add_email.en.txt" "add_email.en.html" "add_email.de.txt" "add_email.de.html"
     "add_email_notice.en.txt" "add_email_notice.en.html" "add_email_notice.de.txt" "add_email_notice.de.html"
     "email_added.en.txt" "email_added.en.html" "email_added.de.txt" "email_added.de.html"
@@ -132,6 +133,7 @@ impl Renderer {
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
+            | MailContent::Reauthenticate { .. }
             | MailContent::LinkNotice { .. }
             | MailContent::ClaimedByProvider { .. }
             | MailContent::IdentityLinked { .. }
@@ -178,6 +180,9 @@ impl Renderer {
             }
             MailContent::SocialEmail { code, code_minutes, named } => {
                 context! { ..code_values(code, *code_minutes, language), ..named_values(named), ..common }
+            }
+            MailContent::Reauthenticate { code, code_minutes } => {
+                context! { ..code_values(code, *code_minutes, language), ..common }
             }
             MailContent::LinkNotice { named } => context! { ..named_values(named), ..common },
             MailContent::ClaimedByProvider { named, at }

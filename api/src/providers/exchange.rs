@@ -51,7 +51,7 @@ impl Ourselves {
         &self,
         endpoint: &Url,
         round: &Round<'_>,
-        with_nonce: bool,
+        asks: Vec<(&'static str, &str)>,
     ) -> Result<String, ProviderError> {
         let oauth = OAuth::new(ClientId::new(self.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(endpoint.clone()))
@@ -62,8 +62,8 @@ impl Ourselves {
             .add_scopes(self.scopes.iter().cloned().map(Scope::new))
             .add_extra_param("code_challenge", round.pkce_challenge)
             .add_extra_param("code_challenge_method", "S256");
-        if with_nonce {
-            request = request.add_extra_param("nonce", round.nonce);
+        for (name, value) in asks {
+            request = request.add_extra_param(name, value);
         }
         let (url, _) = request.url();
         Ok(url.into())

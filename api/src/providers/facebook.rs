@@ -138,7 +138,7 @@ fn arrival(us: &Ourselves, id: &Value, name: &Value, email: &Value) -> Result<Ar
     let id = id.as_str().ok_or_else(|| ProviderError::Refused("the person's id is not text".to_owned()))?;
     let key = IdentityKey::facebook(&us.client_id, id).map_err(|why| ProviderError::Refused(why.0))?;
     let email = ProviderEmail::read(email, &Value::Bool(false), &Value::Null);
-    Ok(Arrival { key, label: None, name: shown(name), email })
+    Ok(Arrival { key, label: None, name: shown(name), email, signed_in_at: None })
 }
 
 /// An id of an app, which some versions of the API write as a number.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_core::clock::Clock;
+use doorstep_core::identity::IdentityKind;
 use doorstep_core::provider::{Arrival, Provider, ProviderName, Providers};
 use oauth2::url::Url;
 use thiserror::Error;
@@ -58,6 +59,8 @@ pub struct Round<'a> {
     pub pkce_challenge: &'a str,
     /// Our callback.
     pub redirect_uri: &'a str,
+    /// The person is to sign in there anew.
+    pub anew: bool,
 }
 
 /// What an app got from a provider's SDK.
@@ -173,8 +176,8 @@ impl Client {
     /// Where to send a person. An OpenID provider may have to be asked first where that is.
     pub async fn authorization_url(self: &Arc<Self>, round: Round<'_>) -> Result<String, ProviderError> {
         match &self.service {
-            Service::Facebook(facebook) => self.us.authorization_url(&facebook.authorization, &round, false),
-            Service::Twitter(twitter) => self.us.authorization_url(&twitter.authorization, &round, false),
+            Service::Facebook(facebook) => self.us.authorization_url(&facebook.authorization, &round, self.asks(round)),
+            Service::Twitter(twitter) => self.us.authorization_url(&twitter.authorization, &round, self.asks(round)),
             Service::OpenId(_) => {
                 let client = Arc::clone(self);
                 let asked = async move |talk: Talk| match &client.service {
@@ -184,9 +187,22 @@ impl Client {
                     _ => Err(ProviderError::Failed("it is no OpenID provider".to_owned())),
                 };
                 let endpoint = self.line.converse(asked).await?;
-                self.us.authorization_url(&endpoint, &round, true)
+                self.us.authorization_url(&endpoint, &round, self.asks(round))
             }
         }
+    }
+
+    /// What is asked of it beside what OAuth 2.0 has: a nonce in the id token, and that the person sign in there anew,
+    /// in the words that each has for that. Google and X have none; Google lets people choose another account.
+    fn asks<'a>(&self, round: Round<'a>) -> Vec<(&'static str, &'a str)> {
+        let anew: &[(&str, &str)] = match &self.service {
+            Service::OpenId(_) if self.provider.kind == IdentityKind::Google => &[("prompt", "select_account")],
+            Service::OpenId(_) => &[("prompt", "login"), ("max_age", "0")],
+            Service::Facebook(_) => &[("auth_type", "reauthenticate")],
+            Service::Twitter(_) => &[],
+        };
+        let nonce = matches!(self.service, Service::OpenId(_)).then_some(("nonce", round.nonce));
+        nonce.into_iter().chain(anew.iter().copied().filter(|_| round.anew)).collect()
     }
 
     /// Exchanges the code that a callback brought, and says who that is. All four belong to one flow.

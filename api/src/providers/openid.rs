@@ -1,5 +1,6 @@
 //! Google and any other OpenID Connect provider: discovery, keys, and who arrives by an id token.
 
+use doorstep_core::clock::Timestamp;
 use doorstep_core::identity::{IdentityKey, IdentityKind};
 use doorstep_core::provider::{Arrival, Provider, ProviderEmail, shown};
 use oauth2::AuthType;
@@ -144,7 +145,8 @@ impl OpenId {
         let email = ProviderEmail::read(claims.get("email"), claims.get("email_verified"), claims.get("hd"));
         let label = email.as_ref().map(|email| email.address.as_str().to_owned());
         let label = label.or_else(|| shown(claims.get("preferred_username")));
-        Ok(Arrival { key, label, name: shown(claims.get("name")), email })
+        let signed_in_at = claims.get("auth_time").as_i64().map(Timestamp::from_seconds);
+        Ok(Arrival { key, label, name: shown(claims.get("name")), email, signed_in_at })
     }
 
     /// Asks for what the id token does not say. It is never more than a hint: nobody signed it for us.

@@ -119,7 +119,8 @@ fn start(text: &str, name: &str, limits: Limits) -> (Clock, Registry, Arc<Client
 }
 
 const fn round() -> Round<'static> {
-    Round { state: "st&te", nonce: "n1", pkce_challenge: "challenge", redirect_uri: "https://auth.example/callback" }
+    let redirect_uri = "https://auth.example/callback";
+    Round { state: "st&te", nonce: "n1", pkce_challenge: "challenge", redirect_uri, anew: false }
 }
 
 fn parameters(url: &Url) -> std::collections::HashMap<String, String> {

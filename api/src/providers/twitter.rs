@@ -53,7 +53,7 @@ fn arrival(user: &User) -> Result<Arrival, ProviderError> {
     let id = user.id.as_str().ok_or_else(|| ProviderError::Refused("the person's id is not text".to_owned()))?;
     let key = IdentityKey::twitter(id).map_err(|why| ProviderError::Refused(why.0))?;
     let email = ProviderEmail::read(&user.confirmed_email, &Value::Bool(false), &Value::Null);
-    Ok(Arrival { key, label: shown(&user.username), name: shown(&user.name), email })
+    Ok(Arrival { key, label: shown(&user.username), name: shown(&user.name), email, signed_in_at: None })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use doorstep_core::clock::Timestamp;
 use doorstep_core::id::{FlowId, IdentityId};
 use doorstep_core::linked::{self, LinkedIdentity};
 use doorstep_core::page::Page;
-use doorstep_core::social_flow::{self, Presented};
+use doorstep_core::social_flow::{self, For, Presented};
 use doorstep_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::pages;
-use super::social::{self, FlowBegun, FlowRequest};
+use super::social::{self, Asks, FlowBegun, FlowRequest};
 use crate::caller::{Customer, FreshCustomer};
 use crate::extract::{Body, Id};
 use crate::problem::Problem;
@@ -109,15 +109,15 @@ pub async fn begin_linking(
         social::takes_native(&state, &provider, None)?;
     }
     let name = provider.clone();
-    let flow = customer.write(move |work, who| social_flow::begin(work, &name, app.clone(), Some(who))).await?;
-    Ok(HttpResponse::Created().json(social::begun(&state, &provider, flow, native).await?))
+    let flow = customer.write(move |work, who| social_flow::begin(work, &name, app.clone(), For::Link(who))).await?;
+    Ok(HttpResponse::Created().json(social::begun(&state, &provider, flow, Asks { native, anew: false }).await?))
 }
 
 /// Finishes linking: with what the browser brought, or with a token of the provider's SDK.
 ///
 /// By `{"code": "…", "code_verifier": "…"}`, `{"flow_id": "…", "id_token": "…"}` or
 /// `{"flow_id": "…", "access_token": "…"}`.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "dfc1_…", "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"}))]
 pub struct LinkExchange {
@@ -134,28 +134,30 @@ pub struct LinkExchange {
     pub access_token: Option<String>,
 }
 
-/// What is presented, of the three ways.
-enum Given {
+/// What a provider's round trip has brought.
+pub enum Given {
     Code { code: String, verifier: String },
     Native { flow: FlowId, token: NativeToken },
 }
 
 impl LinkExchange {
-    fn given(self) -> Result<Given> {
+    /// One of the three ways; nothing where it is none of them.
+    pub fn given(self) -> Result<Option<Given>> {
         match (self.code, self.code_verifier, self.flow_id) {
             (Some(code), Some(verifier), None) if self.id_token.is_none() && self.access_token.is_none() => {
-                Ok(Given::Code { code, verifier })
+                Ok(Some(Given::Code { code, verifier }))
             }
             (None, None, Some(flow)) => {
                 let token = social::native_token(self.id_token, self.access_token)?;
-                Ok(Given::Native { flow: FlowId(flow), token })
+                Ok(Some(Given::Native { flow: FlowId(flow), token }))
             }
-            _ => {
-                let detail = "Send either code and code_verifier, or flow_id and a token.";
-                Err(Error::invalid("", "code_or_token", detail))
-            }
+            _ => Ok(None),
         }
     }
+}
+
+fn neither() -> Error {
+    Error::invalid("", "code_or_token", "Send either code and code_verifier, or flow_id and a token.")
 }
 
 /// Finish linking
@@ -176,15 +178,16 @@ pub async fn finish_linking(
     customer: FreshCustomer,
     body: Body<LinkExchange>,
 ) -> Result<HttpResponse, Problem> {
-    let (presented, token) = match body.value.given()? {
+    let (presented, token) = match body.value.given()?.ok_or_else(neither)? {
         Given::Code { code, verifier } => {
-            let shown = customer.write(move |work, who| social_flow::present_code(work, &code, &verifier, Some(who)));
+            let shown =
+                customer.write(move |work, who| social_flow::present_code(work, &code, &verifier, For::Link(who)));
             (shown.await?, None)
         }
         Given::Native { flow, token } => {
-            let begun = customer.write(move |work, who| social_flow::find_for(work, flow, Some(who))).await?;
+            let begun = customer.write(move |work, who| social_flow::find_for(work, flow, For::Link(who))).await?;
             social::takes_native(&state, &begun.provider, Some(&token))?;
-            let shown = customer.write(move |work, who| social_flow::present_native(work, flow, None, Some(who)));
+            let shown = customer.write(move |work, who| social_flow::present_native(work, flow, None, For::Link(who)));
             (shown.await?, Some(token))
         }
     };

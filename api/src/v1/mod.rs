@@ -12,6 +12,7 @@ pub mod my_emails;
 pub mod my_password;
 pub mod password_resets;
 pub mod pushes;
+pub mod reauthentication;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in_options;
@@ -42,6 +43,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(me::get_me)
         .service(me::change_me)
         .service(my_password::set_my_password)
+        .service(reauthentication::reauthenticate)
+        .service(reauthentication::ask_for_reauthentication_code)
+        .service(reauthentication::begin_reauthentication)
         .service(my_emails::list_my_emails)
         .service(my_emails::add_my_email)
         .service(my_emails::verify_my_email)

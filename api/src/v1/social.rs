@@ -5,7 +5,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::id::FlowId;
 use doorstep_core::provider::ProviderName;
-use doorstep_core::social_flow::{self, App, BackToApp, Begun, CodeChallenge};
+use doorstep_core::social_flow::{self, App, BackToApp, Begun, CodeChallenge, For};
 use doorstep_core::social_sign_in::{self, Continue, Finished};
 use doorstep_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -90,10 +90,19 @@ pub struct FlowBegun {
     pub nonce: Option<String>,
 }
 
+/// What is asked of the provider.
+#[derive(Debug, Clone, Copy)]
+pub struct Asks {
+    /// Nothing: its own SDK is.
+    pub native: bool,
+    /// To have the person sign in there anew, where it can.
+    pub anew: bool,
+}
+
 /// Says where the browser goes, or which nonce the provider's SDK is to be given.
-pub async fn begun(state: &State, provider: &ProviderName, begun: Begun, native: bool) -> Result<FlowBegun, Problem> {
+pub async fn begun(state: &State, provider: &ProviderName, begun: Begun, asks: Asks) -> Result<FlowBegun, Problem> {
     let client = state.providers.get(provider).ok_or(Error::NotFound("provider"))?;
-    if native {
+    if asks.native {
         let (flow_id, expires_at) = (begun.id.0, begun.expires_at);
         return Ok(FlowBegun { flow_id, expires_at, authorization_url: None, nonce: Some(begun.nonce) });
     }
@@ -103,6 +112,7 @@ pub async fn begun(state: &State, provider: &ProviderName, begun: Begun, native:
         nonce: &begun.nonce,
         pkce_challenge: &begun.pkce_challenge,
         redirect_uri: &callback,
+        anew: asks.anew,
     };
     let url = client.authorization_url(round).await?;
     Ok(FlowBegun { flow_id: begun.id.0, expires_at: begun.expires_at, authorization_url: Some(url), nonce: None })
@@ -152,8 +162,8 @@ pub async fn begin_social_sign_in(
         takes_native(&state, &provider, None)?;
     }
     let name = provider.clone();
-    let flow = state.write(&origin, move |work| social_flow::begin(work, &name, app.clone(), None)).await?;
-    Ok(HttpResponse::Created().json(begun(&state, &provider, flow, native).await?))
+    let flow = state.write(&origin, move |work| social_flow::begin(work, &name, app.clone(), For::SignIn)).await?;
+    Ok(HttpResponse::Created().json(begun(&state, &provider, flow, Asks { native, anew: false }).await?))
 }
 
 /// Come back from a provider
@@ -289,7 +299,7 @@ pub async fn exchange_social_code(
 ) -> Result<HttpResponse, Problem> {
     let Exchange { code, code_verifier } = body.value;
     let presented =
-        state.write(&origin, move |work| social_flow::present_code(work, &code, &code_verifier, None)).await?;
+        state.write(&origin, move |work| social_flow::present_code(work, &code, &code_verifier, For::SignIn)).await?;
     let arrival = round_trips::ask(&state, &presented, None).await?;
     let finished = state.write(&origin, move |work| social_sign_in::finish(work, presented.flow, &arrival)).await?;
     answer(&state, finished)
@@ -345,7 +355,7 @@ pub async fn sign_in_with_provider_token(
     let token = native_token(id_token, access_token)?;
     takes_native(&state, &provider, Some(&token))?;
     let presented = state
-        .write(&origin, move |work| social_flow::present_native(work, FlowId(flow_id), Some(&provider), None))
+        .write(&origin, move |work| social_flow::present_native(work, FlowId(flow_id), Some(&provider), For::SignIn))
         .await?;
     let arrival = round_trips::ask(&state, &presented, Some(token)).await?;
     let finished = state.write(&origin, move |work| social_sign_in::finish(work, presented.flow, &arrival)).await?;

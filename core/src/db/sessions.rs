@@ -147,6 +147,23 @@ pub fn carry_over(work: &mut Work<'_>, session: &Session, epoch: i64) -> Result<
     Ok(counter)
 }
 
+/// Stores that presence was proven anew; gives the counter of the next refresh token. It is counted in the database, for
+/// a refresh holds no account.
+pub fn freshen(work: &mut Work<'_>, session: &Session) -> Result<Option<i64>> {
+    work.must_hold(Lock::Account(session.account_id))?;
+    let now = work.now();
+    let counter = diesel::update(sessions::table.filter(sessions::id.eq(session.id).and(sessions::ended_at.is_null())))
+        .set((
+            sessions::authenticated_at.eq(now),
+            sessions::counter.eq(sessions::counter + 1),
+            sessions::rotated_at.eq(now),
+        ))
+        .returning(sessions::counter)
+        .get_result::<i64>(work.conn)
+        .optional()?;
+    Ok(counter)
+}
+
 /// Ends a live session.
 pub fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
     work.must_hold(Lock::Account(session.account_id))?;

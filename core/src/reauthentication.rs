@@ -1,0 +1,184 @@
+//! A session becomes fresh again: by the password, by a code that is mailed to the owner, or by a provider's round trip.
+//! Whoever has stolen its tokens has none of the three.
+
+use serde_json::json;
+
+use crate::access_token::AccessClaims;
+use crate::audit::{self, Actor};
+use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
+use crate::clock::Timestamp;
+use crate::db::{self, Lock, Work};
+use crate::email::EmailAddress;
+use crate::error::{Error, Result};
+use crate::hashing::{PasswordHash, Verdict};
+use crate::id::{FlowId, IdentityId};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
+use crate::limits;
+use crate::linking::{self, Linking};
+use crate::mail::MailContent;
+use crate::own_password;
+use crate::ownership;
+use crate::provider::Arrival;
+use crate::session::{self, Issued, SignedIn};
+use crate::settings::{self, Method, Settings};
+use crate::social_flow::{self, FlowState, For};
+use crate::{mailed_secret, throttle};
+
+/// What there is to compare a password with; nothing where the account has none.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub stored: Option<PasswordHash>,
+    /// What wrong ones are counted by.
+    address: Option<EmailAddress>,
+}
+
+/// First half: counts the attempt. No connection is held while the password is compared.
+pub fn begin_by_password(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
+    let who = session::authenticate(work, claims)?;
+    settings::current(work)?.offers(&Method::Password)?;
+    let address = match own_password::first_address(work, &who) {
+        Ok(address) => Some(address),
+        Err(Error::AddressNeeded) => None,
+        Err(other) => return Err(other),
+    };
+    match &address {
+        Some(address) => throttle::before_password(work, own_password::scope(&who, address))?,
+        None => throttle::before_try(work)?,
+    }
+    let who = session::authenticate_to_write(work, claims)?;
+    Ok(Candidate { stored: db::credentials::find_password(work, who.account.id)?, address })
+}
+
+/// Second half: the session is fresh if the password was right and nothing has changed meanwhile.
+pub fn finish_by_password(
+    work: &mut Work<'_>,
+    claims: &AccessClaims,
+    candidate: &Candidate,
+    verdict: &Verdict,
+) -> Result<Issued> {
+    let (Verdict::Right { .. }, Some(stored), Some(address)) = (verdict, &candidate.stored, &candidate.address) else {
+        return Err(wrong_password());
+    };
+    let who = session::authenticate(work, claims)?;
+    let counted = own_password::scope(&who, address);
+    throttle::hold(work, counted)?;
+    let who = session::authenticate_to_write(work, claims)?;
+    let settings = settings::current(work)?;
+    settings.offers(&Method::Password)?;
+    if db::credentials::find_password(work, who.account.id)?.as_ref() != Some(stored) {
+        return Err(wrong_password());
+    }
+    throttle::password_was_right(work, counted)?;
+    freshen(work, &settings, &who, Method::Password.as_str())
+}
+
+/// The fault of a password that is not the one, or of an account that has none.
+#[must_use]
+pub fn wrong_password() -> Error {
+    Error::invalid("/password", "wrong_password", "It is not the current password.")
+}
+
+/// Where a code was mailed to, and until when it is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub address: EmailAddress,
+    pub expires_at: Timestamp,
+}
+
+/// Mails a code to one of the owner's addresses: the one named, or else the primary one.
+pub fn ask_for_code(work: &mut Work<'_>, claims: &AccessClaims, named: Option<IdentityId>) -> Result<Asked> {
+    let who = session::authenticate(work, claims)?;
+    let address = address_of(work, &who, named)?;
+    let may_mail = throttle::may_mail_code(work, &address)?;
+    let held = mailed_secret::hold_address_and_look_up(work, &address)?;
+    let who = session::authenticate_to_write(work, claims)?;
+    settings::current(work)?.offers(&Method::Password)?;
+    // it may have gone between looking and holding
+    if address_of(work, &who, named)? != address {
+        return Err(Error::Overtaken);
+    }
+    if !may_mail {
+        mailed_secret::say_no_mail(work);
+    }
+    let new = challenge::New {
+        purpose: ChallengePurpose::Reauthenticate,
+        address: &address,
+        account: Some((who.account.id, who.account.security_epoch)),
+        session: Some(who.session.id),
+        flow: None,
+        detail: &ChallengeDetail::default(),
+        mailed: may_mail,
+    };
+    let (id, secret) = challenge::make(work, &new)?;
+    let code = || MailContent::Reauthenticate { code: secret.code.clone(), code_minutes: secret.code_minutes };
+    let content = may_mail.then(code);
+    mailed_secret::post(work, &address, &held, who.account.locale.as_deref(), (id, may_mail), content)?;
+    Ok(Asked { address, expires_at: work.now() + limits::CODE_LIFE })
+}
+
+fn address_of(work: &mut Work<'_>, who: &SignedIn, named: Option<IdentityId>) -> Result<EmailAddress> {
+    let mine = db::identities::list_proven(work, who.account.id)?;
+    let emails = || mine.iter().filter(|identity| identity.key.kind == IdentityKind::Email);
+    let found: Option<&Identity> = match named {
+        Some(id) => Some(emails().find(|email| email.id == id).ok_or(Error::NotFound("proven address"))?),
+        None => emails().find(|email| email.is_primary).or_else(|| emails().next()),
+    };
+    EmailAddress::stored(&found.ok_or(Error::AddressNeeded)?.key.subject)
+}
+
+/// The session is fresh by a code that was mailed for it.
+pub fn by_code(work: &mut Work<'_>, claims: &AccessClaims, code: &str) -> Result<Issued> {
+    throttle::before_try(work)?;
+    let who = session::authenticate(work, claims)?;
+    let emails: Vec<IdentityKey> =
+        asked(work, &who)?.iter().map(|challenge| IdentityKey::email(&challenge.address)).collect();
+    let locks: Vec<Lock<'_>> = emails.iter().map(Lock::Identity).chain([Lock::Account(claims.sub)]).collect();
+    work.hold(&locks)?;
+    let who = session::authenticate(work, claims)?;
+    let settings = settings::current(work)?;
+    settings.offers(&Method::Password)?;
+    let now = work.now();
+    // one that was asked for meanwhile, at an address that is not held, is not what this code is for
+    let held = |c: &Challenge| emails.iter().any(|email| email.subject == c.address.as_str());
+    let open = asked(work, &who)?.into_iter().filter(|c| challenge::takes_codes(c, now) && held(c)).collect();
+    let challenge = challenge::match_code(work, open, code)?;
+    challenge::spend(work, challenge.id)?;
+    freshen(work, &settings, &who, "mailed_code")
+}
+
+/// What this session has asked for in this epoch.
+fn asked(work: &mut Work<'_>, who: &SignedIn) -> Result<Vec<Challenge>> {
+    let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::Reauthenticate)?;
+    asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
+    Ok(asked)
+}
+
+/// The session is fresh by whoever has arrived, where that is somebody its account is signed in to with.
+pub fn by_provider(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &Arrival) -> Result<Issued> {
+    ownership::hold(work, &[&arrival.key], &[claims.sub])?;
+    let who = session::authenticate_to_write(work, claims)?;
+    let flow = social_flow::find_for(work, flow, For::Reauthenticate(&who))?;
+    social_flow::is_open(work, &flow.provider)?;
+    if !db::social_flows::end(work, flow.id, FlowState::Presented, FlowState::Spent, None)? {
+        return Err(Error::FlowGone);
+    }
+    // a provider that can be asked to have people sign in anew says when they did
+    if arrival.signed_in_at.is_some_and(|then| work.now().since(then) >= limits::FRESH + limits::CLOCK_LEEWAY) {
+        return Err(Error::NotAnew.and_keep());
+    }
+    let held = ownership::look_up(work, &arrival.key)?;
+    let same = held.account.as_ref().is_some_and(|holder| holder.id == who.account.id);
+    if linking::link(held.holder, same) != Linking::Already {
+        return Err(Error::NotLinked.and_keep());
+    }
+    let settings = settings::current(work)?;
+    freshen(work, &settings, &who, flow.provider.as_str())
+}
+
+fn freshen(work: &mut Work<'_>, settings: &Settings, who: &SignedIn, how: &str) -> Result<Issued> {
+    let issued = session::freshen(work, settings, who)?;
+    let account = who.account.id;
+    let detail = json!({ "session_id": who.session.id, "how": how });
+    audit::record(work, "session.reauthenticated", Actor::Account(account), Some(account), &detail)?;
+    Ok(issued)
+}
