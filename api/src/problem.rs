@@ -4,11 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use doorstep_core::error::{Error, Fault};
+use doorstep_core::id::AccountId;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::words::{FieldCode, ProblemCode};
 
@@ -91,12 +93,18 @@ problems! {
         "Make another address the primary one first.";
     TooManyAddresses = "too_many_addresses", 409, "The account has as many addresses as it may",
         "Remove an address, or give up one that is still to be proven.";
+    TooManyCustomFields = "too_many_custom_fields", 409, "There are as many custom fields as there may be",
+        "Delete one first: there are 50 at most.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
         "The detail says why.";
     SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
         "Ask for a new mail.";
+    AccountMerged = "account_merged", 410, "The account has become part of another",
+        "Go on with that one: survivor_id is its id, and the Link header leads to it.";
+    AccountDeleted = "account_deleted", 410, "The account was deleted",
+        "Its owner has deleted it. Forget what you keep of it.";
     FlowExpired = "flow_expired", 410, "The flow was finished, given up, or is too old",
         "Begin a new flow.";
     PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
@@ -143,6 +151,8 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_short", "A password with too few characters."),
     ("too_long", "A text or password with too many characters."),
     ("control_characters", "A text with control characters."),
+    ("read_only", "It can be read, and only support changes it."),
+    ("fixed", "It cannot be changed once it is set."),
     ("wrong_password", "It is not the current password."),
     ("common", "A password that is among the first somebody would guess."),
     ("contains_email", "A password that is little more than the email address."),
@@ -177,6 +187,8 @@ pub struct Problem {
     pub detail: Option<String>,
     pub errors: Vec<Fault>,
     pub retry_after: Option<Duration>,
+    /// Where an account has gone.
+    pub survivor: Option<AccountId>,
 }
 
 /// A problem details object (RFC 9457).
@@ -204,6 +216,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError<'a>>,
+    /// The account that another has become part of (`account_merged`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub survivor_id: Option<Uuid>,
 }
 
 /// What is wrong with one field.
@@ -222,7 +238,7 @@ pub struct FieldError<'a> {
 impl Problem {
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), retry_after: None }
+        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None }
     }
 
     #[must_use]
@@ -244,6 +260,7 @@ impl Problem {
                 .iter()
                 .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
                 .collect(),
+            survivor_id: self.survivor.map(|id| id.0),
         }
     }
 }
@@ -265,6 +282,12 @@ impl ResponseError for Problem {
             // whole seconds (RFC 9110, section 10.2.3), never zero
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // what has taken its place (RFC 5829, section 3.4)
+        if let Some(id) = self.survivor
+            && let Ok(link) = HeaderValue::from_str(&format!("</v1/accounts/{id}>; rel=\"successor-version\""))
+        {
+            response.headers_mut().insert(LINK, link);
         }
         // every 401 has one (RFC 9110, section 11.6.1)
         if self.code.status() == 401 || self.code == Code::InsufficientScope {
@@ -323,6 +346,9 @@ impl From<Error> for Problem {
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
+            Error::AccountMerged(id) => Self { survivor: Some(id), ..Self::new(Code::AccountMerged) },
+            Error::AccountDeleted => Self::new(Code::AccountDeleted),
+            Error::TooManyFields => Self::new(Code::TooManyCustomFields),
             Error::Changed => Self::new(Code::PreconditionFailed),
             Error::KeyReused => Self::new(Code::IdempotencyKeyReused),
             Error::TooMany { retry_after } => {

@@ -17,7 +17,8 @@ use serde_json::json;
 use crate::forced::tweets;
 
 /// Tables of a handful of rows that are read as a whole.
-const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "__diesel_schema_migrations"];
+const SMALL: [&str; 6] =
+    ["settings", "instance", "signing_keys", "api_keys", "custom_fields", "__diesel_schema_migrations"];
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with.

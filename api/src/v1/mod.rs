@@ -1,7 +1,9 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
+pub mod accounts;
 pub mod attachments;
 pub mod conversations;
+pub mod custom_fields;
 pub mod desk;
 pub mod email_undos;
 pub mod identities;
@@ -41,6 +43,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(social::confirm_social_email)
         .service(me::get_me)
         .service(me::change_me)
+        .service(custom_fields::list_my_custom_fields)
         .service(my_password::set_my_password)
         .service(my_emails::list_my_emails)
         .service(my_emails::add_my_email)
@@ -66,7 +69,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(interactions::push_interaction)
         .service(desk::list_desk_conversations)
         .service(desk::get_desk_conversation)
-        .service(desk::list_desk_messages);
+        .service(desk::list_desk_messages)
+        .service(accounts::get_account)
+        .service(accounts::change_account)
+        .service(custom_fields::list_custom_fields)
+        .service(custom_fields::get_custom_field)
+        .service(custom_fields::put_custom_field)
+        .service(custom_fields::delete_custom_field);
 }
 
 /// A page of a list, with its own name in the document.

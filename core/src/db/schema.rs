@@ -20,6 +20,7 @@ diesel::table! {
         version -> BigInt,
         authentication -> Doc,
         updated_at -> Moment,
+        custom_fields_version -> BigInt,
     }
 }
 
@@ -60,6 +61,24 @@ diesel::table! {
         updated_at -> Moment,
         claimed_at -> Nullable<Moment>,
         disabled_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Nullable, Text};
+    use crate::db::types::{Doc, Moment, Uid};
+
+    custom_fields (id) {
+        id -> Uid,
+        key -> Text,
+        title -> Text,
+        kind -> Text,
+        choices -> Doc,
+        visible_to -> Text,
+        created_at -> Moment,
+        updated_at -> Moment,
+        deleted_at -> Nullable<Moment>,
+        erased_to -> Nullable<Uid>,
     }
 }
 
@@ -367,6 +386,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     settings,
     signing_keys,
     accounts,
+    custom_fields,
     identities,
     proofs,
     credentials,

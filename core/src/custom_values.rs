@@ -1,0 +1,400 @@
+//! What an account has of the custom fields: read, shown and changed by the fields there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
+use crate::custom_field::{CustomField, CustomFields, FieldType, VisibleTo};
+use crate::error::{self, Error, Fault, Result};
+use crate::id::CustomFieldId;
+use crate::limits;
+
+/// One value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FieldValue {
+    Boolean(bool),
+    Number(Number),
+    /// Also a date and a choice.
+    Text(String),
+}
+
+/// Values by the keys of their fields; none where nothing is set.
+pub type ShownValues = BTreeMap<String, Option<FieldValue>>;
+
+/// A change as it was sent: keys and values in their order, null to clear.
+pub type ValueChange = Vec<(String, Value)>;
+
+/// A value as an account keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    /// The desk said it while nobody had the account, and then one of the identities it was said of went to an owner
+    /// of its own. Whoever owns the rest may be somebody else: they do not see it until it is said again.
+    Withheld {
+        withheld: FieldValue,
+    },
+    Plain(FieldValue),
+}
+
+impl Kept {
+    const fn value(&self) -> &FieldValue {
+        match self {
+            Self::Withheld { withheld: value } | Self::Plain(value) => value,
+        }
+    }
+}
+
+/// Who changes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Editor {
+    Desk,
+    Customer,
+}
+
+/// What a change has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changed {
+    pub keys: Vec<String>,
+    /// The account's owner sees something of it.
+    pub shown: bool,
+}
+
+impl Changed {
+    /// What has changed, as events name it.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.keys.iter().map(|key| format!("custom.{key}")).collect()
+    }
+}
+
+/// All that an account has of custom fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CustomValues(BTreeMap<CustomFieldId, Kept>);
+
+impl CustomValues {
+    /// What the desk sees: every field.
+    #[must_use]
+    pub fn for_desk(&self, fields: &CustomFields) -> ShownValues {
+        let value = |field: &CustomField| self.0.get(&field.id).map(|kept| kept.value().clone());
+        fields.all.iter().map(|field| (field.key.clone(), value(field))).collect()
+    }
+
+    /// What the account's owner sees: the fields that are shown to customers, and no value that is withheld.
+    #[must_use]
+    pub fn for_customer(&self, fields: &CustomFields) -> ShownValues {
+        fields.shown().map(|field| (field.key.clone(), self.plain(field).cloned())).collect()
+    }
+
+    /// The keys of values that the account's owner would see if they were not withheld.
+    #[must_use]
+    pub fn withheld(&self, fields: &CustomFields) -> Vec<String> {
+        let withheld = |field: &&CustomField| matches!(self.0.get(&field.id), Some(Kept::Withheld { .. }));
+        fields.shown().filter(withheld).map(|field| field.key.clone()).collect()
+    }
+
+    fn plain(&self, field: &CustomField) -> Option<&FieldValue> {
+        match self.0.get(&field.id) {
+            Some(Kept::Plain(value)) => Some(value),
+            Some(Kept::Withheld { .. }) | None => None,
+        }
+    }
+
+    #[must_use]
+    pub fn has(&self, field: CustomFieldId) -> bool {
+        self.0.contains_key(&field)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn forget(&mut self, field: CustomFieldId) {
+        self.0.remove(&field);
+    }
+
+    /// Every value is withheld from whoever comes to own the account.
+    pub fn withhold_all(&mut self) {
+        for kept in self.0.values_mut() {
+            *kept = Kept::Withheld { withheld: kept.value().clone() };
+        }
+    }
+
+    /// Takes what another account has of the fields of which this one has nothing.
+    pub fn fill_gaps(&mut self, other: &Self, fields: &CustomFields) {
+        for field in &fields.all {
+            if let (false, Some(kept)) = (self.has(field.id), other.0.get(&field.id)) {
+                self.0.insert(field.id, kept.clone());
+            }
+        }
+    }
+
+    /// Changes values, or says all that is wrong with the change. What is left of deleted fields goes with it.
+    pub fn change(&mut self, fields: &CustomFields, change: &ValueChange, by: Editor) -> Result<Changed> {
+        let read = read(fields, change, by)?;
+        self.0.retain(|id, _| fields.has(*id));
+        let mut changed = Changed::default();
+        for (field, value) in read {
+            let value = value.map(Kept::Plain);
+            if self.0.get(&field.id) == value.as_ref() {
+                continue;
+            }
+            changed.keys.push(field.key.clone());
+            changed.shown |= field.is_shown();
+            match value {
+                Some(value) => drop(self.0.insert(field.id, value)),
+                None => drop(self.0.remove(&field.id)),
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// So many faults of one change are said at once.
+const MOST_FAULTS: usize = 10;
+
+/// What a change means, field by field. To a customer a field of the desk alone is none, and is answered as such.
+fn read<'a>(
+    fields: &'a CustomFields,
+    change: &ValueChange,
+    by: Editor,
+) -> Result<Vec<(&'a CustomField, Option<FieldValue>)>> {
+    let (mut read, mut faults, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (key, value) in change {
+        let field = fields.find(key).filter(|field| by == Editor::Desk || field.is_shown());
+        let value = match field {
+            _ if !seen.insert(key) => Err(("duplicate_field", "It stands there more than once.".to_owned())),
+            None => Err(("unknown_field", "There is no such field.".to_owned())),
+            Some(field) if by == Editor::Customer && field.visible_to != VisibleTo::CustomerEdits => {
+                Err(("read_only", "Only support changes it.".to_owned()))
+            }
+            Some(field) => value_of(field, value).map(|value| (field, value)),
+        };
+        match value {
+            Ok(value) => read.push(value),
+            Err((code, why)) => faults.push(Fault::new(error::pointer("/custom", key), code, why)),
+        }
+    }
+    faults.truncate(MOST_FAULTS);
+    if faults.is_empty() { Ok(read) } else { Err(Error::Invalid(faults)) }
+}
+
+type Refused = (&'static str, String);
+
+fn value_of(field: &CustomField, value: &Value) -> Result<Option<FieldValue>, Refused> {
+    let wrong_type = |what: &str| Err(("wrong_type", what.to_owned()));
+    let value = match (field.kind, value) {
+        (_, Value::Null) => return Ok(None),
+        (FieldType::Boolean, Value::Bool(value)) => FieldValue::Boolean(*value),
+        (FieldType::Boolean, _) => return wrong_type("Send true or false."),
+        (FieldType::Number, Value::Number(number)) => FieldValue::Number(a_number(number)?),
+        (FieldType::Number, _) => return wrong_type("Send a number."),
+        (FieldType::Text, Value::String(text)) => FieldValue::Text(a_text(text)?),
+        (FieldType::Date, Value::String(text)) => FieldValue::Text(a_date(text)?),
+        (FieldType::Choice, Value::String(text)) => FieldValue::Text(a_choice(text, &field.choices)?),
+        (FieldType::Text | FieldType::Date | FieldType::Choice, _) => return wrong_type("Send a text."),
+    };
+    Ok(Some(value))
+}
+
+/// Up to 10^15 either way: any program reads these as they are written, for a double has 53 bits.
+fn a_number(number: &Number) -> Result<Number, Refused> {
+    const MOST: f64 = 1e15;
+    let value = number.as_f64().filter(|value| value.abs() <= MOST);
+    let value = value.ok_or_else(|| ("out_of_range", "Send a number between -10^15 and 10^15.".to_owned()))?;
+    // one spelling for each: 2.0 is 2, and there is no negative zero, which jsonb does not know
+    let whole = if value.fract() == 0.0 { format!("{value:.0}").parse::<i64>().ok() } else { None };
+    Ok(whole.map_or_else(|| number.clone(), Number::from))
+}
+
+fn a_text(text: &str) -> Result<String, Refused> {
+    if !(1..=limits::CUSTOM_TEXT).contains(&text.chars().count()) {
+        let why = format!("It has 1 to {} characters; null clears it.", limits::CUSTOM_TEXT);
+        return Err(("invalid_length", why));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(("control_characters", "It has no control characters but line feeds.".to_owned()));
+    }
+    Ok(text.to_owned())
+}
+
+/// A `full-date` of RFC 3339 that is in the calendar.
+fn a_date(text: &str) -> Result<String, Refused> {
+    let shape = text.bytes().enumerate().all(|(n, b)| if matches!(n, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| shape && text.len() == 10);
+    match date {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(("invalid", "Send a day such as 2026-01-31 (RFC 3339).".to_owned())),
+    }
+}
+
+fn a_choice(text: &str, choices: &[String]) -> Result<String, Refused> {
+    if choices.iter().any(|choice| choice == text) {
+        return Ok(text.to_owned());
+    }
+    Err(("not_one_of", "It is none of the field's choices.".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn field(n: u128, kind: FieldType, visible_to: VisibleTo) -> CustomField {
+        let at = Timestamp::from_micros(0);
+        let choices = if kind == FieldType::Choice { vec!["S".to_owned(), "M".to_owned()] } else { Vec::new() };
+        let (id, key) = (CustomFieldId(Uuid::from_u128(n)), format!("f{n}"));
+        CustomField { id, title: key.clone(), key, kind, choices, visible_to, created_at: at, updated_at: at }
+    }
+
+    /// One of each kind of visibility: `f1` the desk's, `f2` read, `f3` edited by customers.
+    fn fields(kind: FieldType) -> CustomFields {
+        let all = (1..).zip(VisibleTo::ALL).map(|(n, visible_to)| field(n, kind, *visible_to)).collect();
+        CustomFields { version: 1, all }
+    }
+
+    fn codes(result: Result<Changed>) -> Vec<(String, &'static str)> {
+        match result {
+            Ok(_) => Vec::new(),
+            Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn tries(fields: &CustomFields, by: Editor, change: &[(&str, Value)]) -> Vec<(String, &'static str)> {
+        let change = change.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        codes(CustomValues::default().change(fields, &change, by))
+    }
+
+    #[test]
+    fn a_value_is_of_its_type() {
+        let good: [(FieldType, &[Value]); 5] = [
+            (FieldType::Text, &[json!("x"), json!("two\nlines"), json!("ä".repeat(1000)), json!("<b>")]),
+            (FieldType::Number, &[json!(0), json!(-1.5), json!(1e15), json!(-1_000_000_000_000_000_i64)]),
+            (FieldType::Boolean, &[json!(true), json!(false)]),
+            (FieldType::Date, &[json!("2024-02-29"), json!("0001-01-01"), json!("9999-12-31")]),
+            (FieldType::Choice, &[json!("S"), json!("M")]),
+        ];
+        for (kind, values) in good {
+            for value in values.iter().chain(&[Value::Null]) {
+                assert_eq!(tries(&fields(kind), Editor::Desk, &[("f1", value.clone())]), [], "{kind} {value}");
+            }
+        }
+        let bad: [(FieldType, &str, &[Value]); 13] = [
+            (FieldType::Text, "wrong_type", &[json!(1), json!(true), json!(["x"]), json!({ "x": 1 })]),
+            (FieldType::Text, "invalid_length", &[json!(""), json!("ä".repeat(1001))]),
+            (
+                FieldType::Text,
+                "control_characters",
+                &[json!("a\tb"), json!("a\rb"), json!("\u{1b}[31m"), json!("\u{85}")],
+            ),
+            (FieldType::Number, "wrong_type", &[json!("1"), json!(false), json!([])]),
+            (FieldType::Number, "out_of_range", &[json!(1e16), json!(-1e300), json!(u64::MAX), json!(i64::MIN)]),
+            (FieldType::Boolean, "wrong_type", &[json!("true"), json!(1)]),
+            (FieldType::Date, "wrong_type", &[json!(20_260_131)]),
+            (FieldType::Date, "invalid", &[json!("2026-02-29"), json!("2026-1-31"), json!("31.1.2026"), json!("")]),
+            (FieldType::Date, "invalid", &[json!("2026-01-31T00:00:00Z"), json!("+2026-01-3"), json!("2026-01- 1")]),
+            (FieldType::Date, "invalid", &[json!("10000-01-01"), json!("-001-01-01"), json!("२०२६-०१-०१")]),
+            (FieldType::Choice, "not_one_of", &[json!("L"), json!("s"), json!("")]),
+            (FieldType::Choice, "wrong_type", &[json!(0), json!(["S"])]),
+            (FieldType::Boolean, "wrong_type", &[json!({})]),
+        ];
+        for (kind, code, values) in bad {
+            for value in values {
+                let refused = tries(&fields(kind), Editor::Desk, &[("f1", value.clone())]);
+                assert_eq!(refused, [("/custom/f1".to_owned(), code)], "{kind} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_customer_cannot_tell_a_field_of_the_desk_from_none() {
+        let fields = fields(FieldType::Text);
+        for value in [json!("x"), json!(""), json!(7), Value::Null] {
+            let rows = ["f1", "f4"].map(|key| tries(&fields, Editor::Customer, &[(key, value.clone())]));
+            assert_eq!(rows[0], [("/custom/f1".to_owned(), "unknown_field")]);
+            assert_eq!(rows[1], [("/custom/f4".to_owned(), "unknown_field")]);
+            let read = tries(&fields, Editor::Customer, &[("f2", value.clone())]);
+            assert_eq!(read, [("/custom/f2".to_owned(), "read_only")]);
+        }
+        assert_eq!(tries(&fields, Editor::Customer, &[("f3", json!("x"))]), []);
+        let twice = tries(&fields, Editor::Customer, &[("f1", json!("x")), ("f3", json!("x")), ("f3", json!("y"))]);
+        assert_eq!(twice, [("/custom/f1".into(), "unknown_field"), ("/custom/f3".into(), "duplicate_field")]);
+        let odd = tries(&fields, Editor::Customer, &[("a/b~", json!("x"))]);
+        assert_eq!(odd, [("/custom/a~1b~0".into(), "unknown_field")]);
+    }
+
+    #[test]
+    fn a_value_that_is_withheld_is_the_desks_until_it_is_said_again() {
+        let fields = fields(FieldType::Text);
+        let mut values = CustomValues::default();
+        let change: ValueChange = ["f1", "f2", "f3"].map(|key| (key.to_owned(), json!(key))).into();
+        let changed = values.change(&fields, &change, Editor::Desk).unwrap();
+        assert_eq!((changed.keys.len(), changed.shown), (3, true));
+        assert_eq!(values.change(&fields, &change, Editor::Desk).unwrap(), Changed::default());
+        assert_eq!(json!(values.for_customer(&fields)), json!({ "f2": "f2", "f3": "f3" }));
+        values.withhold_all();
+        let stored: CustomValues = serde_json::from_value(json!(values)).unwrap();
+        assert_eq!(stored, values, "as it is stored");
+        assert_eq!(json!(values.for_customer(&fields)), json!({ "f2": null, "f3": null }));
+        assert_eq!(json!(values.for_desk(&fields)), json!({ "f1": "f1", "f2": "f2", "f3": "f3" }));
+        assert_eq!(values.withheld(&fields), ["f2", "f3"]);
+        values.withhold_all();
+        assert_eq!(stored, values, "it is withheld once");
+        let again = values.change(&fields, &vec![("f2".to_owned(), json!("f2"))], Editor::Desk).unwrap();
+        assert_eq!(again, Changed { keys: vec!["f2".to_owned()], shown: true });
+        assert_eq!(json!(values.for_customer(&fields)), json!({ "f2": "f2", "f3": null }));
+        assert_eq!(values.withheld(&fields), ["f3"]);
+    }
+
+    #[test]
+    fn gaps_are_filled_and_what_is_left_of_no_field_goes() {
+        let fields = fields(FieldType::Text);
+        let some = |key: &str, value: &str| {
+            let mut values = CustomValues::default();
+            values.change(&fields, &vec![(key.to_owned(), json!(value))], Editor::Desk).unwrap();
+            values
+        };
+        let (mut mine, mut other) = (some("f2", "mine"), some("f2", "other"));
+        other.fill_gaps(&some("f3", "more"), &fields);
+        other.withhold_all();
+        mine.fill_gaps(&other, &fields);
+        assert_eq!(json!(mine.for_desk(&fields)), json!({ "f1": null, "f2": "mine", "f3": "more" }));
+        assert_eq!(json!(mine.for_customer(&fields)), json!({ "f2": "mine", "f3": null }), "withheld stays withheld");
+        let left = CustomFields { version: 2, all: fields.all[..1].to_vec() };
+        let mut none = CustomValues::default();
+        none.fill_gaps(&mine, &left);
+        assert!(none.is_empty());
+        assert_eq!(mine.change(&left, &Vec::new(), Editor::Desk).unwrap(), Changed::default());
+        assert!(mine.is_empty());
+    }
+
+    proptest! {
+        /// One number has one spelling, whatever the database makes of it in between.
+        #[test]
+        fn a_number_is_kept_as_it_is(value in -1e15_f64..1e15) {
+            let number = Number::from_f64(value).unwrap();
+            let kept = a_number(&number).unwrap();
+            prop_assert_eq!(kept.as_f64(), Some(value));
+            prop_assert_eq!(a_number(&kept).unwrap(), kept.clone());
+            let text = serde_json::to_string(&FieldValue::Number(kept.clone())).unwrap();
+            prop_assert_eq!(serde_json::from_str::<FieldValue>(&text).unwrap(), FieldValue::Number(kept));
+        }
+    }
+
+    #[test]
+    fn a_whole_number_has_no_fraction() {
+        for (sent, kept) in [(json!(2.0), "2"), (json!(-0.0), "0"), (json!(1e3), "1000"), (json!(0.5), "0.5")] {
+            let Value::Number(number) = sent else { unreachable!() };
+            assert_eq!(a_number(&number).unwrap().to_string(), kept);
+        }
+    }
+}
