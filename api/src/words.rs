@@ -49,7 +49,7 @@ sets! {
         "`unclaimed`: seen in traffic, and nobody signs in to it. `claimed`: its owner does. `disabled`: its owner may not. \
          What is `merged` or `deleted` is answered by a problem.";
     FieldTypeWord = of!(FieldType),
-        "`text`: 1 to 1,000 characters. `number`: between -10^15 and 10^15. `date`: a day such as `2026-01-31`. \
+        "`text`: 1 to 1,000 characters. `number`: between -10^15 and 10^15, kept to 15 digits and 9 decimal places. `date`: a day such as `2026-01-31`. \
          `choice`: one of the field's choices, or what was one when it was set.";
     VisibleToWord = of!(VisibleTo),
         "`desk`: to customers there is no such field. `customer_reads`: they see it. `customer_edits`: they change it too.";

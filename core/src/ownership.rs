@@ -116,7 +116,7 @@ pub fn take(work: &mut Work<'_>, proven: &[Proven<'_>], into: Option<AccountId>)
     }
     let mut identities = Vec::new();
     for (one, place) in proven.iter().zip(places) {
-        let identity = bring(work, one, place, account)?;
+        let identity = bring(work, one, place.map(|(identity, _)| identity), account)?;
         db::proofs::insert(work, identity, account, one.proof)?;
         identities.push(identity);
     }
@@ -140,8 +140,8 @@ fn place(work: &mut Work<'_>, key: &IdentityKey, proven: &[Proven<'_>]) -> Resul
 
 /// One identity comes to an account, with the conversations that came by it. What it leaves stays unclaimed, and the
 /// desk is told that the two may be one person; an account that it leaves empty goes with it.
-fn bring(work: &mut Work<'_>, one: &Proven<'_>, place: Option<(Identity, bool)>, to: AccountId) -> Result<IdentityId> {
-    let Some((identity, alone)) = place else {
+fn bring(work: &mut Work<'_>, one: &Proven<'_>, identity: Option<Identity>, to: AccountId) -> Result<IdentityId> {
+    let Some(identity) = identity else {
         return Ok(db::identities::insert(work, to, one.key, one.label, one.name)?.id);
     };
     let from = identity.account_id;
@@ -157,9 +157,7 @@ fn bring(work: &mut Work<'_>, one: &Proven<'_>, place: Option<(Identity, bool)>,
     if db::identities::list(work, from)?.is_empty() {
         merge::move_all(work, from, to, Actor::Nobody)?;
     } else {
-        if !alone {
-            profile::withhold(work, from)?;
-        }
+        profile::withhold(work, from)?;
         db::merge_suggestions::insert(work, to, from, "claimed_in_part")?;
     }
     Ok(identity.id)

@@ -11,12 +11,13 @@ use doorstep_tests::standin::Behaviour;
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
+use crate::contract_people::desk_problems;
 use crate::forced::{becomes, tweets};
 use crate::linking::merges;
 use crate::operations::{Call, Who, World, calls};
 use crate::talk::{agent_answers, desk_reads, email_in, known, path, posts, reads, starts};
 
-const COMMITTED: &str = include_str!("../../openapi/openapi.json");
+pub const COMMITTED: &str = include_str!("../../openapi/openapi.json");
 const PROBLEMS: &str = include_str!("../../docs/problems.md");
 
 /// Codes that no request can bring about here, and why.
@@ -92,7 +93,7 @@ fn has_type(documented: &Value, value: &Value) -> bool {
 }
 
 /// An answer must have a documented status, type and shape.
-fn is_documented(document: &Value, operation: &Value, answer: &Answer) {
+pub fn is_documented(document: &Value, operation: &Value, answer: &Answer) {
     let name = operation["operationId"].as_str().unwrap();
     let response = &operation["responses"][answer.status.to_string()];
     assert!(response.is_object(), "{name}: {} is not documented", answer.status);
@@ -114,7 +115,7 @@ fn is_documented(document: &Value, operation: &Value, answer: &Answer) {
     }
 }
 
-fn operation<'a>(document: &'a Value, name: &str) -> &'a Value {
+pub fn operation<'a>(document: &'a Value, name: &str) -> &'a Value {
     let paths = document["paths"].as_object().unwrap().values();
     let mut operations = paths.flat_map(|item| item.as_object().unwrap().values());
     operations.find(|operation| operation["operationId"] == name).unwrap()
@@ -392,7 +393,7 @@ on_both_with_providers! {
 
     fn every_problem_can_be_met_and_is_explained(app) {
         let documented = table_codes();
-        let met: BTreeSet<String> = [social_problems(app), simple_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
+        let met: BTreeSet<String> = [social_problems(app), simple_problems(app), desk_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
         let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, _)| (*code).to_owned()).collect();
         assert_eq!(met.intersection(&elsewhere).count(), 0, "these can be met");
         let all: BTreeSet<String> = met.union(&elsewhere).cloned().collect();

@@ -138,9 +138,12 @@ const ROWS: &[Row] = &[
     ("change_account", Who::Key(Scope::AccountsWrite), 200, || json!({ "custom": {} })),
     ("list_custom_fields", Who::Key(Scope::AccountsRead), 200, NOTHING),
     ("get_custom_field", Who::Key(Scope::AccountsRead), 404, NOTHING),
-    ("put_custom_field", Who::Key(Scope::CustomFieldsWrite), 422, || {
-        json!({ "title": "Size", "type": "choice", "visible_to": "desk" })
-    }),
+    (
+        "put_custom_field",
+        Who::Key(Scope::CustomFieldsWrite),
+        422,
+        || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
+    ),
     ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
 ];
 
@@ -153,10 +156,16 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
             let name = operation["operationId"].as_str().unwrap();
             let row = ROWS.iter().find(|row| row.0 == name);
             let (operation, who, status, body) = *row.unwrap_or_else(|| panic!("who may call {name}? add a row"));
-            let id =
-                if template.starts_with("/v1/accounts/") { world.ada.account["id"].as_str().unwrap() } else { &world.conversation };
-            let path =
-                template.replace("{key}", "size").replace("{id}", id).replace("{identity}", ABSENT).replace("{email}", ABSENT);
+            let id = if template.starts_with("/v1/accounts/") {
+                world.ada.account["id"].as_str().unwrap()
+            } else {
+                &world.conversation
+            };
+            let path = template
+                .replace("{key}", "size")
+                .replace("{id}", id)
+                .replace("{identity}", ABSENT)
+                .replace("{email}", ABSENT);
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");
             let (method, from) = (method.to_uppercase(), format!("198.51.100.{}", calls.len()));
