@@ -19,6 +19,7 @@ pub mod sessions;
 pub mod sign_in_options;
 pub mod sign_ups;
 pub mod social;
+pub mod social_emails;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -39,8 +40,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(social::come_back_from_provider)
         .service(social::exchange_social_code)
         .service(social::sign_in_with_provider_token)
-        .service(social::give_social_email)
-        .service(social::confirm_social_email)
+        .service(social_emails::give_social_email)
+        .service(social_emails::confirm_social_email)
         .service(me::get_me)
         .service(me::change_me)
         .service(custom_fields::list_my_custom_fields)
