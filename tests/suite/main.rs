@@ -66,6 +66,7 @@ mod social_flow_lives;
 mod social_flows;
 mod social_races;
 mod social_sign_in;
+mod standin_servers;
 mod standins;
 mod start;
 mod surface;
