@@ -92,6 +92,15 @@ impl Customer {
         }
     }
 
+    /// For a use case that looks at the session by itself, together with something else.
+    pub async fn read_by<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let claims = Arc::clone(&self.claims);
+        Ok(self.state.read(&self.origin, move |work| reads(work, &claims)).await?)
+    }
+
     pub async fn write<T: Send + 'static>(
         &self,
         mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
@@ -173,7 +182,13 @@ macro_rules! needs {
         }
     )*};
 }
-needs!(PushInteractions = InteractionsWrite, ReadConversations = ConversationsRead);
+needs!(
+    PushInteractions = InteractionsWrite,
+    ReadConversations = ConversationsRead,
+    ReadAccounts = AccountsRead,
+    WriteAccounts = AccountsWrite,
+    DefineFields = CustomFieldsWrite
+);
 
 /// A help desk or another back end, with an API key that has a scope.
 pub struct Machine<S> {

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod connections;
 mod envelope;
+mod etag;
 mod extract;
 mod flows;
 mod mailer;

@@ -41,6 +41,7 @@ use crate::schemas;
         (name = "My emails", description = "The addresses of the signed-in customer: add, prove, choose, remove, undo"),
         (name = "Conversations", description = "What I wrote to support and what support answered"),
         (name = "Help desk", description = "For the help desk's back end, with an API key"),
+        (name = "Accounts", description = "What the help desk knows of people, with an API key"),
         (name = "Keys", description = "For services that verify access tokens"),
         (name = "Operations", description = "For whoever runs it"),
     )

@@ -4,11 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use doorstep_core::error::{Error, Fault};
+use doorstep_core::id::AccountId;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::words::{FieldCode, ProblemCode};
 
@@ -93,12 +95,18 @@ problems! {
         "Make another address the primary one first.";
     TooManyAddresses = "too_many_addresses", 409, "The account has as many addresses as it may",
         "Remove an address, or give up one that is still to be proven.";
+    TooManyCustomFields = "too_many_custom_fields", 409, "There are as many custom fields as there may be",
+        "Delete one first: there are 50 at most.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
         "The detail says why.";
     SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
         "Ask for a new mail.";
+    AccountMerged = "account_merged", 410, "The account has become part of another",
+        "Go on with that one: survivor_id is its id, and the Link header leads to it.";
+    AccountDeleted = "account_deleted", 410, "The account was deleted",
+        "Its owner has deleted it. Forget what you keep of it.";
     FlowExpired = "flow_expired", 410, "The flow was finished, given up, or is too old",
         "Begin a new flow.";
     PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
@@ -145,6 +153,8 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_short", "A password with too few characters."),
     ("too_long", "A text or password with too many characters."),
     ("control_characters", "A text with control characters."),
+    ("read_only", "It can be read, and only support changes it."),
+    ("fixed", "It cannot be changed once it is set."),
     ("wrong_password", "It is not the current password."),
     ("common", "A password that is among the first somebody would guess."),
     ("contains_email", "A password that is little more than the email address."),
@@ -183,6 +193,8 @@ pub struct Problem {
     pub detail: Option<String>,
     pub errors: Vec<Fault>,
     pub retry_after: Option<Duration>,
+    /// Where an account has gone.
+    pub survivor: Option<AccountId>,
 }
 
 /// A problem details object (RFC 9457).
@@ -210,6 +222,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError<'a>>,
+    /// The account that another has become part of (`account_merged`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub survivor_id: Option<Uuid>,
 }
 
 /// What is wrong with one field.
@@ -228,7 +244,7 @@ pub struct FieldError<'a> {
 impl Problem {
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), retry_after: None }
+        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None }
     }
 
     #[must_use]
@@ -250,6 +266,7 @@ impl Problem {
                 .iter()
                 .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
                 .collect(),
+            survivor_id: self.survivor.map(|id| id.0),
         }
     }
 }
@@ -272,6 +289,12 @@ impl ResponseError for Problem {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
+        // what has taken its place (RFC 5829, section 3.4)
+        if let Some(id) = self.survivor
+            && let Ok(link) = HeaderValue::from_str(&format!("</v1/accounts/{id}>; rel=\"successor-version\""))
+        {
+            response.headers_mut().insert(LINK, link);
+        }
         // every 401 has one (RFC 9110, section 11.6.1)
         if self.code.status() == 401 || self.code == Code::InsufficientScope {
             let challenge = match self.code {
@@ -291,6 +314,7 @@ impl ResponseError for Problem {
 const OUTAGE: Duration = Duration::from_secs(2);
 
 impl From<Error> for Problem {
+    #[expect(clippy::too_many_lines, reason = "a line for each error, and no other place where they meet")]
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(errors) => Self { errors, ..Self::new(Code::ValidationFailed) },
@@ -334,6 +358,9 @@ impl From<Error> for Problem {
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
+            Error::AccountMerged(id) => Self { survivor: Some(id), ..Self::new(Code::AccountMerged) },
+            Error::AccountDeleted => Self::new(Code::AccountDeleted),
+            Error::TooManyFields => Self::new(Code::TooManyCustomFields),
             Error::Changed => Self::new(Code::PreconditionFailed),
             Error::KeyReused => Self::new(Code::IdempotencyKeyReused),
             Error::TooMany { retry_after } => {
@@ -357,30 +384,5 @@ impl From<Error> for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_code_is_told_apart_and_documented() {
-        let words: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(words.len(), Code::ALL.len());
-        let page = include_str!("../../docs/problems.md");
-        for code in Code::ALL {
-            assert!((400..600).contains(&code.status()));
-            assert!(page.contains(&format!("`{}`", code.as_str())), "docs/problems.md leaves out {}", code.as_str());
-        }
-        for (code, meaning) in FIELD_CODES {
-            assert!(page.contains(&format!("| `{code}` | {meaning} |")), "docs/problems.md leaves out {code}");
-        }
-    }
-
-    #[test]
-    fn rl_11_a_wait_is_whole_seconds_and_never_zero() {
-        for (wait, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
-            let problem = Problem::from(Error::TooMany { retry_after: Duration::from_millis(wait) });
-            assert_eq!(problem.error_response().headers().get(RETRY_AFTER).unwrap(), header);
-        }
-    }
-}
+#[path = "problem_tests.rs"]
+mod tests;

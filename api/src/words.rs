@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use doorstep_core::account::Role;
+use doorstep_core::account::{AccountState, Role};
 use doorstep_core::conversation::{Author, Channel, Status, Visibility};
+use doorstep_core::custom_field::{FieldType, VisibleTo};
 use doorstep_core::identity::IdentityKind;
 use doorstep_core::interaction::{Direction, Dmarc, PushOutcome};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -44,6 +45,14 @@ macro_rules! of {
 }
 
 sets! {
+    AccountStateWord = of!(AccountState),
+        "`unclaimed`: seen in traffic, and nobody signs in to it. `claimed`: its owner does. `disabled`: its owner may not. \
+         What is `merged` or `deleted` is answered by a problem.";
+    FieldTypeWord = of!(FieldType),
+        "`text`: 1 to 1,000 characters. `number`: between -10^15 and 10^15, kept to 15 digits and 9 decimal places. `date`: a day such as `2026-01-31`. \
+         `choice`: one of the field's choices, or what was one when it was set.";
+    VisibleToWord = of!(VisibleTo),
+        "`desk`: to customers there is no such field. `customer_reads`: they see it. `customer_edits`: they change it too.";
     AccountRole = of!(Role), "What an account may do here.";
     ConversationChannel = of!(Channel), "How a conversation began; `web` is one that the customer started here.";
     ConversationStatus = of!(Status),

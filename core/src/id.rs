@@ -72,6 +72,7 @@ ids! {
     MessageId,
     InteractionId,
     ApiKeyId,
+    CustomFieldId,
     AuditEventId,
     OutboxId,
     /// An id of a table whose rows nobody names.

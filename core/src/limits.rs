@@ -28,6 +28,14 @@ pub const CODE_TRIES: i64 = 5;
 pub const UNDO_LIFE: Duration = days(3);
 /// Addresses of one account, those that are still to be proven included.
 pub const ADDRESSES_PER_ACCOUNT: usize = 20;
+/// Custom fields that a desk defines.
+pub const CUSTOM_FIELDS: usize = 50;
+/// Choices of one of them.
+pub const CHOICES: usize = 100;
+/// Characters of a custom field's text.
+pub const CUSTOM_TEXT: usize = 1000;
+/// How long a deleted field is left alone before its values are erased: longer than any unit of work that saw it lasts.
+pub const FIELD_AFTERLIFE: Duration = minutes(1);
 /// A notice is tried so long; a mail with a secret no longer than its secret lives.
 pub const NOTICE_LIFE: Duration = days(1);
 /// An event waits so long for those who want it.

@@ -14,7 +14,7 @@ use crate::linking::{self, Merging, Party};
 use crate::mail::MailContent;
 use crate::outbox;
 use crate::session::{self, EndReason, SignedIn};
-use crate::{undo, ways_in};
+use crate::{profile, undo, ways_in};
 
 /// What moves, or has moved.
 #[derive(Debug, Clone)]
@@ -127,11 +127,12 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
 }
 
 /// What is left of an account whose identities are gone goes to another: conversations, what it wrote, ratings, read
-/// marks and reading grants. Its id points to that one from now on.
+/// marks and reading grants, and of notification choices and custom fields what that one has nothing of. Its id points to that one from now on.
 pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId, by: Actor) -> Result<()> {
     db::conversations::move_all(work, from, to)?;
     db::read_marks::move_all(work, from, to)?;
     db::reading_grants::move_all(work, from, to)?;
+    profile::hand_over(work, from, to)?;
     db::accounts::mark_merged(work, from, to)?;
     audit::record(work, "account.merged", by, Some(to), &json!({ "from": from }))?;
     outbox::post_event(work, "account.merged", to, &json!({ "from": from }))

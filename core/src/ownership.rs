@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
 use crate::identity::{Identity, IdentityKey, IdentityKind, Proof};
 use crate::linking::{self, Holder};
-use crate::merge;
+use crate::{merge, profile};
 
 /// Who holds an identity, with what the use cases need of them.
 #[derive(Debug, Clone)]
@@ -157,6 +157,7 @@ fn bring(work: &mut Work<'_>, one: &Proven<'_>, identity: Option<Identity>, to: 
     if db::identities::list(work, from)?.is_empty() {
         merge::move_all(work, from, to, Actor::Nobody)?;
     } else {
+        profile::withhold(work, from)?;
         db::merge_suggestions::insert(work, to, from, "claimed_in_part")?;
     }
     Ok(identity.id)

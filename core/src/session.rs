@@ -93,12 +93,18 @@ impl SignedIn {
 /// the account's owner must be allowed in.
 pub fn authenticate(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
     let (session, account) = db::sessions::find_with_account(work, claims.sid)?.ok_or(Error::SessionEnded)?;
+    is_live(claims, &session, &account)?;
+    Ok(SignedIn { session, account })
+}
+
+/// [`authenticate`] for a use case that has read the session together with something else.
+pub(crate) fn is_live(claims: &AccessClaims, session: &Session, account: &Account) -> Result<()> {
     let live = session.ended_at.is_none()
         && session.account_id == claims.sub
         && session.epoch == claims.epoch
         && session.epoch == account.security_epoch
         && account.state == AccountState::Claimed;
-    if live { Ok(SignedIn { session, account }) } else { Err(Error::SessionEnded) }
+    if live { Ok(()) } else { Err(Error::SessionEnded) }
 }
 
 /// [`authenticate`] for a unit that will write: it holds the account, so that what is seen of it stays so.

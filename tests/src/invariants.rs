@@ -80,6 +80,11 @@ const NEVER: &[(&str, &str)] = &[
         "SELECT count(*) AS n FROM outbox WHERE state <> 'waiting' AND sealed_payload IS NOT NULL",
     ),
     (
+        "an account that went into another still has choices or custom values",
+        "SELECT count(*) AS n FROM accounts WHERE state = 'merged' \
+         AND (CAST(custom AS text) <> '{}' OR CAST(notifications AS text) <> '{}')",
+    ),
+    (
         "an account has two primary addresses, or one that is no address",
         "SELECT count(*) AS n FROM identities WHERE is_primary AND kind <> 'email'",
     ),

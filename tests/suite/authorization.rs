@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use crate::operations::{Call, Who, World, calls};
 use crate::talk::{agent_answers, desk_reads, does, email_in, known, path, posts, reads, starts};
 
-const SCOPES: [Scope; 5] = [
+const SCOPES: [Scope; 7] = [
     Scope::InteractionsWrite,
     Scope::ConversationsRead,
     Scope::ConversationsWrite,
     Scope::AccountsRead,
+    Scope::AccountsWrite,
+    Scope::CustomFieldsWrite,
     Scope::TokensIntrospect,
 ];
 
@@ -152,7 +154,7 @@ on_both! {
         }
         assert_eq!(messages["items"].as_array().unwrap().len(), 2);
         let me = app.me(&ada.access_token).expect(200).json();
-        assert_eq!(names(&me), "avatar_url claimed_at created_at full_name id locale phone primary_email role time_zone updated_at");
+        assert_eq!(names(&me), "avatar_url claimed_at created_at custom full_name id locale notifications phone primary_email role time_zone updated_at");
     }
 
     fn az_07_a_key_counts_only_in_its_header_and_scheme(app) {

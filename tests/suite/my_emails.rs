@@ -336,6 +336,7 @@ on_both! {
         let ada = ada(app);
         for spelling in [NEW, "Ada@lovelace.example", "ADA@LOVELACE.EXAMPLE", NEW, NEW] {
             app.asks_to_add(&ada, spelling).expect(202);
+            app.wait_until_mail_is_carried();
         }
         assert_eq!(app.mail_to(NEW).len(), 3);
         let third = app.adding_mail_to(NEW);

@@ -122,6 +122,7 @@ const ROWS: &[Row] = &[
     ("sign_out", Who::Customer, 204, NOTHING),
     ("get_me", Who::Customer, 200, NOTHING),
     ("change_me", Who::Customer, 200, || json!({ "full_name": "Ada" })),
+    ("list_my_custom_fields", Who::Customer, 200, NOTHING),
     ("list_my_conversations", Who::Customer, 200, NOTHING),
     ("start_conversation", Who::Customer, 201, || json!({ "subject": "Hello", "message": { "body_text": "hello" } })),
     ("get_my_conversation", Who::Customer, 200, NOTHING),
@@ -136,6 +137,17 @@ const ROWS: &[Row] = &[
     ("list_desk_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("get_desk_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("list_desk_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("get_account", Who::Key(Scope::AccountsRead), 200, NOTHING),
+    ("change_account", Who::Key(Scope::AccountsWrite), 200, || json!({ "custom": {} })),
+    ("list_custom_fields", Who::Key(Scope::AccountsRead), 200, NOTHING),
+    ("get_custom_field", Who::Key(Scope::AccountsRead), 404, NOTHING),
+    (
+        "put_custom_field",
+        Who::Key(Scope::CustomFieldsWrite),
+        422,
+        || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
+    ),
+    ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
 ];
 
 /// A call for every operation that the server's document names, and for no other.
@@ -147,8 +159,16 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
             let name = operation["operationId"].as_str().unwrap();
             let row = ROWS.iter().find(|row| row.0 == name);
             let (operation, who, status, body) = *row.unwrap_or_else(|| panic!("who may call {name}? add a row"));
-            let path =
-                template.replace("{id}", &world.conversation).replace("{identity}", ABSENT).replace("{email}", ABSENT);
+            let id = if template.starts_with("/v1/accounts/") {
+                world.ada.account["id"].as_str().unwrap()
+            } else {
+                &world.conversation
+            };
+            let path = template
+                .replace("{key}", "size")
+                .replace("{id}", id)
+                .replace("{identity}", ABSENT)
+                .replace("{email}", ABSENT);
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");
             let (method, from) = (method.to_uppercase(), format!("198.51.100.{}", calls.len()));

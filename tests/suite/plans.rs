@@ -17,13 +17,16 @@ use serde_json::json;
 use crate::forced::tweets;
 
 /// Tables of a handful of rows that are read as a whole.
-const SMALL: [&str; 5] = ["settings", "instance", "signing_keys", "api_keys", "__diesel_schema_migrations"];
+const SMALL: [&str; 6] =
+    ["settings", "instance", "signing_keys", "api_keys", "custom_fields", "__diesel_schema_migrations"];
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with.
-const HOT: [(&str, &str); 17] = [
+const HOT: [(&str, &str); 19] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
+    ("`accounts`.`custom`, (SELECT `settings`.`custom_fields_version`", "id"),
+    ("`accounts`.`custom` FROM `accounts` WHERE (`accounts`.`id` > ?)", "id"),
     ("UPDATE sessions SET counter", "id"),
     ("(`conversations`.`account_id` = ?) AND (`conversations`.`shown_at` IS NOT NULL)", "account_id"),
     ("FROM `messages` WHERE (`messages`.`conversation_id` = ?)", "conversation_id"),
@@ -80,9 +83,20 @@ fn story(app: &App) {
     let signed_out = app.client.delete("/v1/sessions/current").bearer(&ada.access_token).send();
     assert_eq!(signed_out.status, 204);
     app.refreshes(&ada.refresh_token).expect(401);
+    knows_people(app, &pushed["account_id"]);
     app.wait_until_mail_is_carried();
-    house::tidy(app.store()).unwrap();
+    app.advance(Duration::from_secs(61));
+    while house::tidy(app.store()).unwrap() {}
     app.store().read(&doorstep_core::db::Origin::default(), outbox::is_mail_due).unwrap();
+}
+
+/// What the desk says of an account, in fields that it defines and deletes.
+fn knows_people(app: &App, id: &serde_json::Value) {
+    app.defines("size", "text", "customer_edits").expect(201);
+    app.says_of(id, &json!({ "size": "S" })).expect(200);
+    app.desk_account(id).expect(200);
+    app.desk_gets("/v1/custom-fields").expect(200);
+    app.deletes_field("size").expect(204);
 }
 
 /// Signing in with providers, linking, unlinking and merging.

@@ -4,10 +4,10 @@ use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
-use crate::talk::pointers;
+use crate::talk::{pointers, reads};
 
 fn patches(app: &App, who: &SignedIn, body: &Value) -> Answer {
-    app.client.patch("/v1/me").bearer(&who.access_token).json(body).send()
+    app.patches(who, body)
 }
 
 fn patches_if(app: &App, who: &SignedIn, tag: &str, body: &Value) -> Answer {
@@ -85,5 +85,70 @@ on_both! {
         let answers = in_parallel(6, |n| patches_if(app, &ada, tag, &json!({ "full_name": format!("Ada {n}") })).status);
         assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
         assert_eq!(answers.iter().filter(|status| **status == 412).count(), 5, "{answers:?}");
+    }
+
+    fn what_somebody_wants_mail_about_is_theirs_to_choose(app) {
+        let ada = app.signs_up("ada@example.org");
+        let by_default = json!({ "conversation_replies": true, "rating_requests": true, "announcements": false });
+        let read = app.me(&ada.access_token).expect(200);
+        assert_eq!(read.json()["notifications"], by_default);
+        let chosen = patches(app, &ada, &json!({ "notifications": { "conversation_replies": false, "announcements": true } })).expect(200);
+        assert_eq!(chosen.json()["notifications"], json!({ "conversation_replies": false, "rating_requests": true, "announcements": true }));
+        assert_ne!(chosen.header("etag"), read.header("etag"));
+        assert_eq!(app.desk_account(&ada.account["id"]).json()["notifications"], chosen.json()["notifications"], "the desk asks before it mails");
+        let left = patches(app, &ada, &json!({ "notifications": { "conversation_replies": null } })).expect(200);
+        assert_eq!(left.json()["notifications"], json!({ "conversation_replies": true, "rating_requests": true, "announcements": true }));
+        assert_eq!(patches(app, &ada, &json!({ "notifications": {} })).expect(200).json(), left.json());
+        let rows: [(Value, &str); 7] = [
+            (json!({ "conversation_replies": "no" }), "/notifications/conversation_replies"), (json!({ "announcements": 1 }), "/notifications/announcements"),
+            (json!({ "password_set": false }), "/notifications/password_set"), (json!({ "security": false }), "/notifications/security"),
+            (Value::Null, "/notifications"), (json!([]), "/notifications"), (json!(false), "/notifications"),
+        ];
+        for (value, pointer) in rows {
+            let refused = patches(app, &ada, &json!({ "full_name": "Eve", "notifications": value })).expect(422);
+            assert_eq!(pointers(&refused), [pointer], "{value}");
+        }
+        assert_eq!(app.me(&ada.access_token).expect(200).json(), left.json());
+    }
+
+    fn mail_that_tells_of_a_change_to_the_ways_in_cannot_be_turned_off(app) {
+        let ada = app.signs_up("ada@example.org");
+        let none = json!({ "conversation_replies": false, "rating_requests": false, "announcements": false });
+        patches(app, &ada, &json!({ "notifications": none })).expect(200);
+        let before = app.mail_to("ada@example.org").len();
+        app.claims("ada@example.org");
+        assert_eq!(app.mail_to("ada@example.org").len(), before + 2, "the secret, and that it was used");
+        let ada = app.signs_in("ada@example.org");
+        assert_eq!(app.me(&ada.access_token).expect(200).json()["notifications"], none);
+        app.adds(&ada, "ada@work.example");
+        assert!(app.mail_to("ada@example.org").last().unwrap().text().contains("ada@work.example"));
+    }
+
+    fn a_tag_changes_with_all_that_is_shown_and_with_nothing_else(app) {
+        let ada = app.signs_up("ada@example.org");
+        let tag = || app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        let mut tags = vec![tag()];
+        reads(app, &ada, "/v1/me/conversations").expect(200);
+        app.refreshes(&ada.refresh_token).expect(200);
+        assert_eq!(tag(), tags[0]);
+        for change in [json!({ "full_name": "Ada" }), json!({ "notifications": { "announcements": true } }), json!({ "locale": "de" })] {
+            app.advance(std::time::Duration::from_secs(1));
+            patches(app, &ada, &change).expect(200);
+            tags.push(tag());
+        }
+        let other = app.adds(&ada, "ada@work.example");
+        app.makes_primary(&ada, &other).expect(200);
+        tags.push(tag());
+        app.defines("size", "text", "customer_edits").expect(201);
+        tags.push(tag());
+        app.says_of(&ada.account["id"], &json!({ "size": "S" })).expect(200);
+        tags.push(tag());
+        app.defines("size", "text", "desk").expect(200);
+        tags.push(tag());
+        let distinct: std::collections::BTreeSet<&String> = tags.iter().collect();
+        assert_eq!(distinct.len(), tags.len(), "{tags:?}");
+        assert_eq!(patches_if(app, &ada, &tags[0], &json!({ "full_name": "Eve" })).expect(412).code(), "precondition_failed");
+        let last = tags.last().unwrap();
+        patches_if(app, &ada, &format!("{}, {last}", tags[0]), &json!({ "full_name": "Ada King" })).expect(200);
     }
 }

@@ -32,6 +32,12 @@ const PROFILE_EDITED: &[&str] = &[
     "\"email\":\"ada@lovelace.example\",\"label\":\"ada@lovelace.example\",\"state\":\"proven\",\"is_primary\":true",
     "\"back_to\":",
     "\"device_token\":",
+    "\"notifications\":{\"conversation_replies\":true,\"rating_requests\":false,\"announcements\":true}",
+    "\"key\":\"vip_note\"",
+    "\"custom\":{\"shoe_size\":null,\"tier\":\"gold\",\"vip_note\":\"Sends cake.\"}",
+    "\"key\":\"shoe_size\",\"title\":\"Shoe size\",\"type\":\"number\",\"choices\":[],\"editable\":true",
+    "\"custom\":{\"shoe_size\":38.5,\"tier\":\"gold\"}",
+    "\"custom_withheld\":[]",
 ];
 
 /// The lines of every `sh` block of a document.

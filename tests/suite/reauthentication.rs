@@ -13,7 +13,7 @@ use crate::forced::{becomes, tweets};
 
 const ADA: &str = "ada@example.org";
 
-fn shows(app: &App, who: &SignedIn, body: &Value) -> Answer {
+pub fn shows(app: &App, who: &SignedIn, body: &Value) -> Answer {
     app.client.post("/v1/me/reauthenticate").bearer(&who.access_token).json(body).send()
 }
 
@@ -46,7 +46,7 @@ fn code_mailed(app: &App, address: &str) -> String {
     text.split_once("Code: ").unwrap().1.split_whitespace().next().unwrap().to_owned()
 }
 
-fn begins(social: &Social, who: &SignedIn, provider: &str) -> Flow {
+pub fn begins(social: &Social, who: &SignedIn, provider: &str) -> Flow {
     let verifier = "v".repeat(43);
     let body = json!({ "redirect_uri": REDIRECT_URI, "code_challenge": code_challenge(&verifier) });
     let begin = social.client.post(&format!("/v1/me/reauthenticate/{provider}")).bearer(&who.access_token);
@@ -55,7 +55,7 @@ fn begins(social: &Social, who: &SignedIn, provider: &str) -> Flow {
     Flow { provider: provider.to_owned(), id: text("flow_id"), url: text("authorization_url"), verifier }
 }
 
-fn brought(code: &str, flow: &Flow) -> Value {
+pub fn brought(code: &str, flow: &Flow) -> Value {
     json!({ "code": code, "code_verifier": flow.verifier })
 }
 

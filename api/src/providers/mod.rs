@@ -285,6 +285,8 @@ fn under(base: &Url, path: &str) -> Url {
 }
 
 #[cfg(test)]
+mod graph_tests;
+#[cfg(test)]
 mod outbound_tests;
 #[cfg(test)]
 mod provider_tests;

@@ -1,20 +1,25 @@
 //! Me: the signed-in customer's account.
 
-use actix_web::http::header::{ETAG, HeaderValue, IF_MATCH};
-use actix_web::{HttpRequest, HttpResponse, get, patch};
-use doorstep_core::account::{self, Account, Change, ProfileChange, Role};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, get, patch};
+use doorstep_core::account::{Account, Change, Role};
 use doorstep_core::clock::Timestamp;
+use doorstep_core::custom_values::ShownValues;
+use doorstep_core::notifications::{NotificationChange, Notifications};
+use doorstep_core::profile::{self, Profile, ProfileChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
+use super::custom_fields::{CustomChange, CustomValues};
 use crate::caller::Customer;
+use crate::etag::{IfMatch, tagged};
 use crate::extract::Body;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::words::AccountRole;
 
-/// An account, as its owner sees it.
+/// An account, as its owner sees it. `GET /v1/me` has more of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Account, example = json!({
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
@@ -64,31 +69,107 @@ impl From<Account> for AccountBody {
     }
 }
 
-fn answer(account: Account) -> HttpResponse {
-    let tag = format!("\"{}\"", account.version);
-    let mut response = HttpResponse::Ok().json(AccountBody::from(account));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(ETAG, tag);
+/// What its owner wants mail about. Mail that tells of a change to the ways into the account is no choice.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Notifications, example = json!({
+    "conversation_replies": true, "rating_requests": true, "announcements": false
+}))]
+pub struct NotificationsBody {
+    /// Support has answered one of my conversations.
+    pub conversation_replies: bool,
+    /// Support asks how it was.
+    pub rating_requests: bool,
+    /// News; only to who asks for it.
+    pub announcements: bool,
+}
+
+impl From<Notifications> for NotificationsBody {
+    fn from(now: Notifications) -> Self {
+        Self {
+            conversation_replies: now.conversation_replies,
+            rating_requests: now.rating_requests,
+            announcements: now.announcements,
+        }
     }
-    response
+}
+
+/// My account, all of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MyAccount, example = json!({
+    "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
+    "primary_email": "ada@example.org", "locale": "en", "time_zone": "Europe/London", "phone": null,
+    "avatar_url": null,
+    "notifications": {"conversation_replies": true, "rating_requests": true, "announcements": false},
+    "custom": {"shoe_size": 38.5, "tier": "gold"}, "created_at": "2026-01-02T03:04:05Z",
+    "claimed_at": "2026-01-02T03:14:05Z", "updated_at": "2026-01-02T03:14:05Z"
+}))]
+pub struct ProfileBody {
+    pub id: Uuid,
+    #[schema(value_type = AccountRole)]
+    pub role: Role,
+    pub full_name: Option<String>,
+    /// Null where there is none: an account may have come by another channel.
+    pub primary_email: Option<String>,
+    /// A language tag (BCP 47).
+    pub locale: Option<String>,
+    /// A time zone name (IANA).
+    pub time_zone: Option<String>,
+    /// E.164.
+    pub phone: Option<String>,
+    pub avatar_url: Option<String>,
+    pub notifications: NotificationsBody,
+    /// Every field that support shows to customers, null where nothing is set (`GET /v1/me/custom-fields`).
+    #[schema(value_type = CustomValues)]
+    pub custom: ShownValues,
+    /// When support first met this person, or when they signed up.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When the account became its owner's.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub claimed_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+impl From<Profile> for ProfileBody {
+    fn from(profile: Profile) -> Self {
+        let account = AccountBody::from(profile.account);
+        Self {
+            id: account.id,
+            role: account.role,
+            full_name: account.full_name,
+            primary_email: account.primary_email,
+            locale: account.locale,
+            time_zone: account.time_zone,
+            phone: account.phone,
+            avatar_url: account.avatar_url,
+            notifications: profile.notifications.into(),
+            custom: profile.custom,
+            created_at: account.created_at,
+            claimed_at: account.claimed_at,
+            updated_at: account.updated_at,
+        }
+    }
 }
 
 /// Read my account
 #[utoipa::path(
     tag = "Me", operation_id = "get_me",
-    responses((status = 200, description = "My account; ETag changes with it", body = AccountBody,
+    responses((status = 200, description = "My account; ETag changes with it", body = ProfileBody,
         headers(("ETag" = String, description = "Send it as If-Match with a change")))),
 )]
 #[get("/v1/me")]
 pub async fn get_me(customer: Customer) -> Result<HttpResponse, Problem> {
-    // the account came with the session, in the one query that looked it up
-    customer.read(|_, who| Ok(who.account.clone())).await.map(answer)
+    let profile = customer.read_by(profile::mine).await?;
+    tagged(StatusCode::OK, &ProfileBody::from(profile))
 }
 
 /// A change of the profile (JSON Merge Patch, RFC 7396): what is left out stays, null clears.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"full_name": "Ada King", "time_zone": null}))]
+#[schema(example = json!({
+    "full_name": "Ada King", "time_zone": null, "notifications": {"announcements": true}, "custom": {"shoe_size": 38.5}
+}))]
 pub struct MeChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, max_length = 200)]
@@ -109,10 +190,51 @@ pub struct MeChange {
     /// An `https:` URL.
     #[schema(value_type = Option<String>, max_length = 2048, example = "https://img.shop.example/ada.png")]
     pub avatar_url: Change<String>,
+    #[serde(default)]
+    #[schema(required = false)]
+    pub notifications: NotificationsChange,
+    /// Values of the fields that I may edit; null clears one.
+    #[serde(default)]
+    #[schema(value_type = CustomValues, required = false)]
+    pub custom: CustomChange,
+}
+
+/// A change of what I want mail about: null goes back to what holds by default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"announcements": true}))]
+pub struct NotificationsChange {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub conversation_replies: Change<bool>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub rating_requests: Change<bool>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<bool>)]
+    pub announcements: Change<bool>,
+}
+
+impl From<MeChange> for ProfileChange {
+    fn from(change: MeChange) -> Self {
+        Self {
+            full_name: change.full_name,
+            locale: change.locale,
+            time_zone: change.time_zone,
+            phone: change.phone,
+            avatar_url: change.avatar_url,
+            notifications: NotificationChange {
+                conversation_replies: change.notifications.conversation_replies,
+                rating_requests: change.notifications.rating_requests,
+                announcements: change.notifications.announcements,
+            },
+            custom: change.custom.0,
+        }
+    }
 }
 
 /// A field that is there: null clears, anything else sets.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<String>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Change<T>, D::Error> {
     Option::deserialize(deserializer).map(|value| value.map_or(Change::Clear, Change::Set))
 }
 
@@ -125,35 +247,15 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<String>, D
     tag = "Me", operation_id = "change_me",
     request_body = MeChange,
     params(("If-Match" = Option<String>, Header, description = "The ETag that was read: change only that version")),
-    responses((status = 200, description = "My account as it is now", body = AccountBody,
+    responses((status = 200, description = "My account as it is now", body = ProfileBody,
         headers(("ETag" = String, description = "Send it as If-Match with the next change")))),
     extensions(("x-problems" = json!(["precondition_failed"]))),
 )]
 #[patch("/v1/me")]
-pub async fn change_me(
-    customer: Customer,
-    request: HttpRequest,
-    body: Body<MeChange>,
-) -> Result<HttpResponse, Problem> {
-    let only_version = if_match(&request)?;
-    let change = ProfileChange {
-        full_name: body.value.full_name,
-        locale: body.value.locale,
-        time_zone: body.value.time_zone,
-        phone: body.value.phone,
-        avatar_url: body.value.avatar_url,
-    };
-    let account = customer.write(move |work, who| account::change_profile(work, who, &change, only_version)).await?;
-    Ok(answer(account))
-}
-
-/// The version that `If-Match` names; a tag that is none of ours matches nothing.
-fn if_match(request: &HttpRequest) -> Result<Option<i64>, Problem> {
-    let Some(value) = request.headers().get(IF_MATCH) else { return Ok(None) };
-    let tag = value.to_str().unwrap_or_default().trim();
-    if tag == "*" {
-        return Ok(None);
-    }
-    let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
-    version.map(Some).ok_or_else(|| Problem::new(Code::PreconditionFailed))
+pub async fn change_me(customer: Customer, only: IfMatch, body: Body<MeChange>) -> Result<HttpResponse, Problem> {
+    let change = ProfileChange::from(body.value);
+    let changed = customer.write(move |work, who| {
+        profile::change(work, who, &change, |now| only.allows(|| Some(ProfileBody::from(now.clone()))))
+    });
+    tagged(StatusCode::OK, &ProfileBody::from(changed.await?))
 }

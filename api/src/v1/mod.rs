@@ -1,7 +1,9 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
+pub mod accounts;
 pub mod attachments;
 pub mod conversations;
+pub mod custom_fields;
 pub mod desk;
 pub mod email_undos;
 pub mod identities;
@@ -18,6 +20,7 @@ pub mod sessions;
 pub mod sign_in_options;
 pub mod sign_ups;
 pub mod social;
+pub mod social_emails;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -38,10 +41,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(social::come_back_from_provider)
         .service(social::exchange_social_code)
         .service(social::sign_in_with_provider_token)
-        .service(social::give_social_email)
-        .service(social::confirm_social_email)
+        .service(social_emails::give_social_email)
+        .service(social_emails::confirm_social_email)
         .service(me::get_me)
         .service(me::change_me)
+        .service(custom_fields::list_my_custom_fields)
         .service(my_password::set_my_password)
         .service(reauthentication::reauthenticate)
         .service(reauthentication::ask_for_reauthentication_code)
@@ -70,7 +74,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(interactions::push_interaction)
         .service(desk::list_desk_conversations)
         .service(desk::get_desk_conversation)
-        .service(desk::list_desk_messages);
+        .service(desk::list_desk_messages)
+        .service(accounts::get_account)
+        .service(accounts::change_account)
+        .service(custom_fields::list_custom_fields)
+        .service(custom_fields::get_custom_field)
+        .service(custom_fields::put_custom_field)
+        .service(custom_fields::delete_custom_field);
 }
 
 /// A page of a list, with its own name in the document.

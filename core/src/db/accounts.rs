@@ -2,15 +2,18 @@
 
 use diesel::prelude::*;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::lock::Lock;
-use super::schema::{accounts, identities};
+use super::schema::{accounts, identities, settings};
 use super::types::Json;
 use super::work::Work;
 use crate::account::{Account, AccountState, Role};
 use crate::clock::Timestamp;
+use crate::custom_values::CustomValues;
 use crate::error::{Error, Result};
 use crate::id::AccountId;
+use crate::profile::Kept;
 
 /// An account's columns, in the order of [`Row`].
 pub(super) type Columns = (
@@ -90,6 +93,77 @@ pub fn find(work: &mut Work<'_>, id: AccountId) -> Result<Option<Account>> {
         .get_result::<(Row, Option<String>)>(work.conn)
         .optional()?;
     Ok(found.map(|(row, email)| row.with_email(email)))
+}
+
+/// An account's columns with those of its profile, where identities are joined for the primary address.
+type KeptColumns = (
+    Columns,
+    diesel::dsl::Nullable<identities::subject>,
+    accounts::notifications,
+    accounts::custom,
+    diesel::dsl::SingleValue<diesel::dsl::Select<settings::table, settings::custom_fields_version>>,
+);
+
+pub(super) fn kept_columns() -> KeptColumns {
+    let version = settings::table.select(settings::custom_fields_version).single_value();
+    (COLUMNS, identities::subject.nullable(), accounts::notifications, accounts::custom, version)
+}
+
+#[derive(Queryable)]
+pub(super) struct KeptRow {
+    account: Row,
+    primary_email: Option<String>,
+    notifications: Json,
+    custom: Json,
+    fields_version: Option<i64>,
+}
+
+impl KeptRow {
+    pub(super) fn read(self) -> Result<Kept> {
+        Ok(Kept {
+            account: self.account.with_email(self.primary_email),
+            chosen: self.notifications.read()?,
+            custom: self.custom.read()?,
+            fields_version: self.fields_version.unwrap_or_default(),
+        })
+    }
+}
+
+/// An account with all that is kept of its profile.
+pub fn find_kept(work: &mut Work<'_>, id: AccountId) -> Result<Option<Kept>> {
+    let found = accounts::table
+        .left_join(identities::table.on(identities::account_id.eq(accounts::id).and(identities::is_primary.eq(true))))
+        .filter(accounts::id.eq(id))
+        .select(kept_columns())
+        .get_result::<KeptRow>(work.conn)
+        .optional()?;
+    found.map(KeptRow::read).transpose()
+}
+
+pub fn get_kept(work: &mut Work<'_>, id: AccountId) -> Result<Kept> {
+    find_kept(work, id)?.ok_or_else(|| Error::Broken(format!("account {id} is gone")))
+}
+
+/// Where an account has gone, if it has.
+pub fn find_merged_into(work: &mut Work<'_>, id: AccountId) -> Result<Option<AccountId>> {
+    let found = accounts::table.filter(accounts::id.eq(id)).select(accounts::merged_into);
+    Ok(found.get_result::<Option<AccountId>>(work.conn).optional()?.flatten())
+}
+
+/// The next accounts after one, with what they have of custom fields.
+pub fn list_custom_after(
+    work: &mut Work<'_>,
+    after: Option<AccountId>,
+    limit: i64,
+) -> Result<Vec<(AccountId, CustomValues)>> {
+    let after = after.unwrap_or(AccountId(Uuid::nil()));
+    let rows = accounts::table
+        .filter(accounts::id.gt(after))
+        .order(accounts::id)
+        .limit(limit)
+        .select((accounts::id, accounts::custom))
+        .load::<(AccountId, Json)>(work.conn)?;
+    rows.into_iter().map(|(id, custom)| Ok((id, custom.read()?))).collect()
 }
 
 pub fn get(work: &mut Work<'_>, id: AccountId) -> Result<Account> {
@@ -229,8 +303,9 @@ pub fn set_role(work: &mut Work<'_>, id: AccountId, role: Role) -> Result<()> {
     Ok(())
 }
 
-/// Stores the fields an owner may change.
-pub fn update_profile(work: &mut Work<'_>, account: &Account) -> Result<()> {
+/// Stores the fields an owner may change, and the values that they may see.
+pub fn update_profile(work: &mut Work<'_>, kept: &Kept) -> Result<()> {
+    let Kept { account, chosen, custom, .. } = kept;
     work.must_hold(Lock::Account(account.id))?;
     let now = work.now();
     diesel::update(accounts::table)
@@ -241,9 +316,29 @@ pub fn update_profile(work: &mut Work<'_>, account: &Account) -> Result<()> {
             accounts::time_zone.eq(&account.time_zone),
             accounts::phone.eq(&account.phone),
             accounts::avatar_url.eq(&account.avatar_url),
+            accounts::notifications.eq(Json::of(chosen)?),
+            accounts::custom.eq(Json::of(custom)?),
             accounts::updated_at.eq(now),
             accounts::version.eq(accounts::version + 1),
         ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Stores custom values of which the account's owner sees no change.
+pub fn store_custom(work: &mut Work<'_>, id: AccountId, custom: &CustomValues) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set(accounts::custom.eq(Json::of(custom)?))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Nothing is left of notification choices and custom values.
+pub fn forget_choices(work: &mut Work<'_>, id: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((accounts::custom.eq(Json(json!({}))), accounts::notifications.eq(Json(json!({})))))
         .execute(work.conn)?;
     Ok(())
 }

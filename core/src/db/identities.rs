@@ -119,6 +119,12 @@ pub fn list_proven(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Identi
 
 /// The proven identities of an account, each with when it was last proven.
 pub fn list_with_proof(work: &mut Work<'_>, account: AccountId) -> Result<Vec<(Identity, Timestamp)>> {
+    let all = list_with_any_proof(work, account)?.into_iter();
+    Ok(all.filter_map(|(identity, proven_at)| Some((identity, proven_at?))).collect())
+}
+
+/// All identities of an account, each with when it was last proven, if ever.
+pub fn list_with_any_proof(work: &mut Work<'_>, account: AccountId) -> Result<Vec<(Identity, Option<Timestamp>)>> {
     let last = proofs::table
         .filter(proofs::account_id.eq(account))
         .filter(proofs::identity_id.eq(identities::id))
@@ -129,7 +135,7 @@ pub fn list_with_proof(work: &mut Work<'_>, account: AccountId) -> Result<Vec<(I
         .order(identities::id)
         .select((COLUMNS, last))
         .load::<(Row, Option<Timestamp>)>(work.conn)?;
-    Ok(rows.into_iter().filter_map(|(row, proven_at)| Some((Identity::from(row), proven_at?))).collect())
+    Ok(rows.into_iter().map(|(row, proven_at)| (Identity::from(row), proven_at)).collect())
 }
 
 /// An identity, where it is this account's.

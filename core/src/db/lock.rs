@@ -24,7 +24,7 @@ use crate::keyring::sha256;
 /// One thing that one unit of work at a time may look at and change.
 #[derive(Debug, Clone, Copy)]
 pub enum Lock<'a> {
-    /// The row of settings, and the signing keys.
+    /// The row of settings, the signing keys and the custom fields.
     House,
     /// A counter of the limits, by its key.
     Counter(&'a [u8]),

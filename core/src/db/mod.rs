@@ -23,6 +23,7 @@ pub mod audit_events;
 pub mod challenges;
 pub mod conversations;
 pub mod credentials;
+pub mod custom_fields;
 pub mod idempotency_keys;
 pub mod identities;
 pub mod instance;

@@ -1,5 +1,9 @@
 //! The tables as diesel sees them: one description for both databases, written after `migrations/`.
 
+mod machines;
+
+pub use machines::{api_keys, audit_events, idempotency_keys, outbox, throttles};
+
 diesel::table! {
     use diesel::sql_types::{Binary, SmallInt};
     use crate::db::types::Moment;
@@ -20,6 +24,7 @@ diesel::table! {
         version -> BigInt,
         authentication -> Doc,
         updated_at -> Moment,
+        custom_fields_version -> BigInt,
     }
 }
 
@@ -60,6 +65,24 @@ diesel::table! {
         updated_at -> Moment,
         claimed_at -> Nullable<Moment>,
         disabled_at -> Nullable<Moment>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Nullable, Text};
+    use crate::db::types::{Doc, Moment, Uid};
+
+    custom_fields (id) {
+        id -> Uid,
+        key -> Text,
+        title -> Text,
+        kind -> Text,
+        choices -> Doc,
+        visible_to -> Text,
+        created_at -> Moment,
+        updated_at -> Moment,
+        deleted_at -> Nullable<Moment>,
+        erased_to -> Nullable<Uid>,
     }
 }
 
@@ -279,85 +302,6 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use diesel::sql_types::{Binary, Nullable, Text};
-    use crate::db::types::{Doc, Moment, Uid};
-
-    api_keys (id) {
-        id -> Uid,
-        name -> Text,
-        secret_hash -> Binary,
-        scopes -> Doc,
-        created_at -> Moment,
-        expires_at -> Nullable<Moment>,
-        revoked_at -> Nullable<Moment>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{Nullable, Text};
-    use crate::db::types::{Doc, Moment, Uid};
-
-    audit_events (id) {
-        id -> Uid,
-        action -> Text,
-        actor -> Text,
-        actor_id -> Nullable<Uid>,
-        account_id -> Nullable<Uid>,
-        request_id -> Nullable<Text>,
-        address -> Nullable<Text>,
-        detail -> Doc,
-        created_at -> Moment,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
-    use crate::db::types::{Moment, Uid};
-
-    outbox (id) {
-        id -> Uid,
-        kind -> Text,
-        topic -> Text,
-        state -> Text,
-        account_id -> Nullable<Uid>,
-        challenge_id -> Nullable<Uid>,
-        sealed_payload -> Nullable<Binary>,
-        attempts -> BigInt,
-        due_at -> Moment,
-        expires_at -> Moment,
-        last_error -> Nullable<Text>,
-        created_at -> Moment,
-        finished_at -> Nullable<Moment>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{BigInt, Binary};
-    use crate::db::types::Moment;
-
-    throttles (key) {
-        key -> Binary,
-        failures -> BigInt,
-        next_at -> Moment,
-        updated_at -> Moment,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::{Binary, Text};
-    use crate::db::types::{Moment, Uid};
-
-    idempotency_keys (caller, route, key) {
-        caller -> Text,
-        route -> Text,
-        key -> Text,
-        fingerprint -> Binary,
-        result_id -> Uid,
-        created_at -> Moment,
-    }
-}
-
 diesel::joinable!(sessions -> accounts (account_id));
 diesel::joinable!(messages -> conversations (conversation_id));
 diesel::joinable!(proofs -> identities (identity_id));
@@ -367,6 +311,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     settings,
     signing_keys,
     accounts,
+    custom_fields,
     identities,
     proofs,
     credentials,

@@ -11,6 +11,7 @@ use crate::account::Account;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
+use crate::profile::Kept;
 use crate::secret::RefreshToken;
 use crate::session::{EndReason, Session};
 use crate::settings::{Method, Settings};
@@ -81,6 +82,18 @@ pub fn find_with_account(work: &mut Work<'_>, id: SessionId) -> Result<Option<(S
         .get_result::<(Row, accounts::Row, Option<String>)>(work.conn)
         .optional()?;
     Ok(found.map(|(session, account, email)| (session.into(), account.with_email(email))))
+}
+
+/// [`find_with_account`] with all that is kept of the profile.
+pub fn find_with_profile(work: &mut Work<'_>, id: SessionId) -> Result<Option<(Session, Kept)>> {
+    let found = sessions::table
+        .inner_join(a::table.on(a::id.eq(sessions::account_id)))
+        .left_join(identities::table.on(identities::account_id.eq(a::id).and(identities::is_primary.eq(true))))
+        .filter(sessions::id.eq(id))
+        .select((COLUMNS, accounts::kept_columns()))
+        .get_result::<(Row, accounts::KeptRow)>(work.conn)
+        .optional()?;
+    found.map(|(session, kept)| Ok((session.into(), kept.read()?))).transpose()
 }
 
 /// Rotates a session's refresh token if everything about it is as it should be, the settings' version included;

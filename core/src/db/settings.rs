@@ -32,6 +32,7 @@ pub fn ensure(work: &mut Work<'_>) -> Result<()> {
                 settings::version.eq(1_i64),
                 settings::authentication.eq(Json::of(&Authentication::default())?),
                 settings::updated_at.eq(now),
+                settings::custom_fields_version.eq(1_i64),
             ))
             .execute(work.conn)?;
     }

@@ -10,6 +10,7 @@ use super::sqlite::Sqlite;
 use super::work::{Origin, Work};
 use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::custom_field::CustomFields;
 use crate::error::{Error, Result};
 use crate::keyring::Keyring;
 use crate::provider::Providers;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub bell: Bell,
     /// The settings as last read: a guess that the fast path of a refresh has the database confirm.
     pub settings: RwLock<Option<Arc<Settings>>>,
+    /// The custom fields as last read; their version says whether they are still so.
+    pub custom_fields: RwLock<Option<Arc<CustomFields>>>,
 }
 
 /// Cheap to clone.
@@ -79,6 +82,7 @@ impl Store {
             providers: options.providers,
             bell: Bell::default(),
             settings: RwLock::default(),
+            custom_fields: RwLock::default(),
         });
         let engine = match &options.location {
             Location::Sqlite(_) => {

@@ -1,0 +1,2 @@
+ALTER TABLE settings DROP COLUMN custom_fields_version;
+DROP TABLE custom_fields;
