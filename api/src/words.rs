@@ -70,6 +70,8 @@ sets! {
     SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
     SessionStatus = vec!["signed_in"], "Whoever has this is signed in.";
     EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
+    SessionMethod = vec!["password", "sign_up", "provider"],
+        "`sign_up`: by the mail that confirmed the sign-up.";
     EmailState = vec!["proven", "pending"], "`pending`: what was mailed to it has not been shown yet.";
     IdentityKindWord = of!(IdentityKind), "What kind of identity it is.";
     RequestStatus = vec!["accepted"], "The same for every address.";

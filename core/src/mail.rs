@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::device::Device;
 use crate::email::EmailAddress;
 use crate::id::ChallengeId;
 use crate::identity::{IdentityKey, IdentityKind};
@@ -92,6 +93,15 @@ pub enum MailContent {
     AccountsMerged {
         at: Timestamp,
         undo: Option<MailedUndo>,
+    },
+    /// Somebody has signed in from a device that the account does not know.
+    NewDevice {
+        at: Timestamp,
+        device: Device,
+        /// The network it came from.
+        network: Option<String>,
+        /// What people call the provider, where it was by one.
+        provider: Option<String>,
     },
     /// A session's holder is to show that they are the owner.
     Reauthenticate {
@@ -207,6 +217,7 @@ impl MailContent {
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
+            Self::NewDevice { .. } => "new_device",
             Self::Reauthenticate { .. } => "reauthenticate",
             Self::AddEmail { .. } => "add_email",
             Self::AddEmailNotice => "add_email_notice",
@@ -235,6 +246,7 @@ impl MailContent {
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
             | Self::AccountsMerged { .. }
+            | Self::NewDevice { .. }
             | Self::Reauthenticate { .. }
             | Self::AddEmailNotice
             | Self::EmailAdded { .. }

@@ -15,6 +15,7 @@ use crate::hashing::{PasswordHash, Verdict};
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
 use crate::identity::IdentityKey;
 use crate::limits;
+use crate::own_sessions;
 use crate::secret::{DeviceToken, RefreshToken};
 use crate::settings::{self, Method, Settings};
 use crate::throttle::{self, Scope};
@@ -22,6 +23,8 @@ use crate::throttle::{self, Scope};
 words! {
     pub enum EndReason {
         SignedOut = "signed_out",
+        /// Its owner ended it from another.
+        SignedOutElsewhere = "signed_out_elsewhere",
         /// A claim or recovery ended all sessions.
         Purged = "purged",
         /// A refresh token was shown that had been replaced long before.
@@ -46,6 +49,8 @@ pub struct Session {
     pub epoch: i64,
     pub method: Method,
     pub device_id: DeviceId,
+    /// A password, or a secret that was mailed, was shown on the device.
+    pub device_knows: bool,
     /// The number of the one refresh token that may be used next.
     pub counter: i64,
     pub created_at: Timestamp,
@@ -125,7 +130,7 @@ pub struct SignInAsk {
 pub struct Candidate {
     pub stored: Option<PasswordHash>,
     account: Option<(AccountId, i64)>,
-    device: Option<DeviceId>,
+    device: Option<DeviceToken>,
 }
 
 /// First half of a sign-in: counts the attempt, and finds the hash to compare with. No connection is held while
@@ -134,19 +139,22 @@ pub fn begin_sign_in(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> 
     settings::current(work)?.offers(&Method::Password)?;
     let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
     let account = found.as_ref().map(|found| (found.account_id, found.epoch));
-    let device = account.and_then(|(id, epoch)| known_device(work, ask, id, epoch));
+    let shown = ask.device_token.as_deref();
+    let device = account.and_then(|(id, epoch)| known_device(work, shown, id, epoch));
     throttle::before_password(work, scope(&ask.address, account, device))?;
     Ok(Candidate { stored: found.map(|found| found.hash), account, device })
 }
 
-fn known_device(work: &Work<'_>, ask: &SignInAsk, account: AccountId, epoch: i64) -> Option<DeviceId> {
-    let token = DeviceToken::parse(ask.device_token.as_deref()?, work.keyring())?;
-    (token.account == account && token.epoch == epoch).then_some(token.device)
+/// The device that a token is of, where it has signed in to the account since its last recovery.
+pub fn known_device(work: &Work<'_>, shown: Option<&str>, account: AccountId, epoch: i64) -> Option<DeviceToken> {
+    let token = DeviceToken::parse(shown?, work.keyring())?;
+    (token.account == account && token.epoch == epoch).then_some(token)
 }
 
-fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Option<DeviceId>) -> Scope<'_> {
+/// Whoever has shown a password on a device is let through there while others guess.
+fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Option<DeviceToken>) -> Scope<'_> {
     match (account, device) {
-        (Some((account, _)), Some(device)) => Scope::Device(account, device),
+        (Some((account, _)), Some(DeviceToken { device, knows: true, .. })) => Scope::Device(account, device),
         _ => Scope::Password(address),
     }
 }
@@ -178,8 +186,10 @@ pub fn finish_sign_in(
         db::credentials::put_password(work, id, hash)?;
     }
     let issued = open(work, &settings, &account, Method::Password, None, candidate.device)?;
-    let detail = json!({ "method": Method::Password, "known_device": candidate.device.is_some() });
+    let known = candidate.device.is_some();
+    let detail = json!({ "method": Method::Password, "known_device": known });
     audit::record(work, "session.created", Actor::Account(id), Some(id), &detail)?;
+    own_sessions::tell_if_new(work, &account, &issued.session, known)?;
     Ok(issued)
 }
 
@@ -190,16 +200,18 @@ pub fn open(
     account: &Account,
     method: Method,
     identity: Option<IdentityId>,
-    device: Option<DeviceId>,
+    device: Option<DeviceToken>,
 ) -> Result<Issued> {
     settings.may_use(&method, account.state)?;
     let now = work.now();
+    let by_provider = matches!(method, Method::Provider(_));
     let session = Session {
         id: work.new_id(),
         account_id: account.id,
         epoch: account.security_epoch,
         method,
-        device_id: device.unwrap_or_else(|| work.new_id()),
+        device_id: device.map_or_else(|| work.new_id(), |device| device.device),
+        device_knows: !by_provider || device.is_some_and(|device| device.knows),
         counter: 0,
         created_at: now,
         authenticated_at: now,
@@ -211,18 +223,23 @@ pub fn open(
 }
 
 fn issue(work: &Work<'_>, settings: &Settings, session: Session, account: Account) -> Issued {
-    let idle_end = session.rotated_at + settings.session_idle();
-    let absolute_end = session.created_at + settings.session_absolute();
-    let knows = !matches!(session.method, Method::Provider(_));
-    let device = DeviceToken { device: session.device_id, account: account.id, epoch: session.epoch, knows };
+    let (device, knows) = (session.device_id, session.device_knows);
+    let device = DeviceToken { device, account: account.id, epoch: session.epoch, knows };
     Issued {
         refresh_token: RefreshToken { session: session.id, counter: session.counter }.reveal(work.keyring()),
-        refresh_expires_at: idle_end.min(absolute_end),
+        refresh_expires_at: expires_at(settings, &session),
         device_token: device.reveal(work.keyring()),
         issued_at: work.now(),
         session,
         account,
     }
+}
+
+/// When a session ends if it is not used before.
+#[must_use]
+pub fn expires_at(settings: &Settings, session: &Session) -> Timestamp {
+    let idle_end = session.rotated_at + settings.session_idle();
+    idle_end.min(session.created_at + settings.session_absolute())
 }
 
 /// What becomes of a presented refresh token.
@@ -308,7 +325,7 @@ pub fn refresh(work: &mut Work<'_>, token: RefreshToken) -> Result<Issued> {
     }
 }
 
-fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
+pub(crate) fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
     db::sessions::end(work, session, reason)?;
     let account = session.account_id;
     let detail = json!({ "reason": reason });

@@ -32,6 +32,7 @@ impl Family {
             epoch: 3,
             method,
             device_id: DeviceId(Uuid::from_u128(4)),
+            device_knows: true,
             counter: 0,
             created_at: START,
             authenticated_at: START,

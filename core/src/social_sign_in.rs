@@ -18,9 +18,10 @@ use crate::linking::{self, Answer, Arriving, Ask, House, Made, Outcome};
 use crate::mail::{MailContent, Named};
 use crate::mailed_secret;
 use crate::outbox;
+use crate::own_sessions;
 use crate::ownership::{self, How, Proven, Taken};
 use crate::provider::{Arrival, ProviderName};
-use crate::secret::FlowToken;
+use crate::secret::{DeviceToken, FlowToken};
 use crate::session::{self, Issued};
 use crate::settings::{self, Method, Settings, SignUpPolicy};
 use crate::social_flow::{self, Flow, FlowState};
@@ -60,7 +61,7 @@ fn house(settings: &Settings, provider: &ProviderName, address: Option<&EmailAdd
 }
 
 /// Decides what becomes of whoever the provider says has arrived, and does it, in one transaction.
-pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival) -> Result<Finished> {
+pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival, device_token: Option<&str>) -> Result<Finished> {
     let flow = db::social_flows::find(work, flow)?.ok_or(Error::FlowGone)?;
     let method = Method::Provider(flow.provider.clone());
     let settings = settings::current(work)?;
@@ -83,9 +84,12 @@ pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival) -> Result<Fi
             };
             let account = db::accounts::get(work, identity.account_id)?;
             db::identities::see_again(work, &identity, arrival.label.as_deref(), arrival.name.as_deref())?;
-            let detail = json!({ "method": method });
+            let device = session::known_device(work, device_token, account.id, account.security_epoch);
+            let detail = json!({ "method": method, "known_device": device.is_some() });
             audit::record(work, "session.created", Actor::Account(account.id), Some(account.id), &detail)?;
-            sign_in(work, &settings, &flow, FlowState::Presented, &account, identity.id)
+            let issued = sign_in(work, &settings, &flow, FlowState::Presented, (&account, identity.id), device)?;
+            own_sessions::tell_if_new(work, &account, &issued.session, device.is_some())?;
+            Ok(Finished::SignedIn(Box::new(issued)))
         }
         Arriving::OwnSubject => own(work, &settings, &flow, arrival, None),
         Arriving::OwnBoth => own(work, &settings, &flow, arrival, email.as_ref().map(|key| (key, None))),
@@ -121,15 +125,15 @@ fn sign_in(
     settings: &Settings,
     flow: &Flow,
     from: FlowState,
-    account: &Account,
-    identity: IdentityId,
-) -> Result<Finished> {
+    (account, identity): (&Account, IdentityId),
+    device: Option<DeviceToken>,
+) -> Result<Issued> {
     let method = Method::Provider(flow.provider.clone());
-    let issued = session::open(work, settings, account, method, Some(identity), None)?;
+    let issued = session::open(work, settings, account, method, Some(identity), device)?;
     if !db::social_flows::end(work, flow.id, from, FlowState::Spent, Some(issued.session.id))? {
         return Err(Error::FlowGone);
     }
-    Ok(Finished::SignedIn(Box::new(issued)))
+    Ok(issued)
 }
 
 /// Makes the subject, and the address where one is proven as well, an account's: with the address's code where it
@@ -162,7 +166,8 @@ fn own(
     let ended = session::purge(work, taken.account, mailed.as_ref())?;
     tell(work, flow, arrival, &taken, ended)?;
     let account = db::accounts::get(work, taken.account)?;
-    sign_in(work, settings, flow, flow.state, &account, identity)
+    let issued = sign_in(work, settings, flow, flow.state, (&account, identity), None)?;
+    Ok(Finished::SignedIn(Box::new(issued)))
 }
 
 /// Rule 9's last words.

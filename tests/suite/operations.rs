@@ -106,6 +106,9 @@ const ROWS: &[Row] = &[
     ("reauthenticate", Who::Customer, 404, CODE),
     ("ask_for_reauthentication_code", Who::Customer, 202, || json!({})),
     ("begin_reauthentication", Who::Customer, 404, NATIVE),
+    ("list_my_sessions", Who::Customer, 200, NOTHING),
+    ("end_my_session", Who::Customer, 404, NOTHING),
+    ("end_my_other_sessions", Who::Customer, 200, NOTHING),
     ("list_my_emails", Who::Customer, 200, NOTHING),
     ("add_my_email", Who::Customer, 202, || json!({ "email": "more@example.org" })),
     ("verify_my_email", Who::Customer, 404, || json!({ "code": "ABCD-EFGH" })),
@@ -168,7 +171,9 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
                 .replace("{key}", "size")
                 .replace("{id}", id)
                 .replace("{identity}", ABSENT)
-                .replace("{email}", ABSENT);
+                .replace("{email}", ABSENT)
+                .replace("{session}", ABSENT);
+            let path = if operation == "end_my_other_sessions" { path + "?others=true" } else { path };
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");
             let (method, from) = (method.to_uppercase(), format!("198.51.100.{}", calls.len()));

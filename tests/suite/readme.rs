@@ -35,6 +35,8 @@ const PROFILE_EDITED: &[&str] = &[
     "\"email\":\"ada@example.org\",\"expires_at\":",
     "\"status\":\"signed_in\"",
     "This is among the first that somebody would guess.",
+    "\"device\":\"Firefox on Linux\",\"network\":\"127.0.0.0/24\",\"method\":\"password\"",
+    "{\"ended\":",
     "\"notifications\":{\"conversation_replies\":true,\"rating_requests\":false,\"announcements\":true}",
     "\"key\":\"vip_note\"",
     "\"custom\":{\"shoe_size\":null,\"tier\":\"gold\",\"vip_note\":\"Sends cake.\"}",

@@ -19,7 +19,7 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 93] = embedded! {
+const EMBEDDED: [(&str, &str); 97] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
     "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
@@ -39,6 +39,7 @@ const EMBEDDED: [(&str, &str); 93] = embedded! {
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
     "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
+    "new_device.en.txt" "new_device.en.html" "new_device.de.txt" "new_device.de.html"
     "add_email.en.txt" "add_email.en.html" "add_email.de.txt" "add_email.de.html"
     "add_email_notice.en.txt" "add_email_notice.en.html" "add_email_notice.de.txt" "add_email_notice.de.html"
     "email_added.en.txt" "email_added.en.html" "email_added.de.txt" "email_added.de.html"
@@ -133,6 +134,7 @@ impl Renderer {
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
+            | MailContent::NewDevice { .. }
             | MailContent::Reauthenticate { .. }
             | MailContent::LinkNotice { .. }
             | MailContent::ClaimedByProvider { .. }
@@ -180,6 +182,11 @@ impl Renderer {
             }
             MailContent::SocialEmail { code, code_minutes, named } => {
                 context! { ..code_values(code, *code_minutes, language), ..named_values(named), ..common }
+            }
+            MailContent::NewDevice { at, device, network, provider } => {
+                let (browser, system) = (device.browser.as_deref(), device.system.as_deref());
+                let values = context! { browser, system, network, provider };
+                context! { ..values, ..moment_values(*at, language), ..common }
             }
             MailContent::Reauthenticate { code, code_minutes } => {
                 context! { ..code_values(code, *code_minutes, language), ..common }

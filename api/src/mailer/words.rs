@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Datelike, Utc};
 use doorstep_core::clock::Timestamp;
+use doorstep_core::device::Device;
 use doorstep_core::id::ChallengeId;
 use doorstep_core::mail::{MailContent, MailedSecret, MailedUndo, Named};
 use uuid::Uuid;
@@ -80,6 +81,18 @@ pub fn samples() -> Vec<MailContent> {
                 MailContent::EmailRemoved { address: address.clone(), at, undo },
             ]);
         }
+    }
+    let known = |word: Option<&str>| word.map(str::to_owned);
+    for (browser, system, place) in
+        [(Some("Firefox"), Some("Linux"), Some("203.0.113.0/24")), (Some("App"), None, None), (None, None, None)]
+    {
+        let device = Device { browser: known(browser), system: known(system) };
+        samples.push(MailContent::NewDevice {
+            at,
+            device,
+            network: known(place),
+            provider: known(system.map(|_| "Google")),
+        });
     }
     samples.extend([Some(undo()), None].map(|undo| MailContent::AccountsMerged { at, undo }));
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {

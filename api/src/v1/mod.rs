@@ -12,6 +12,7 @@ pub mod me;
 pub mod merges;
 pub mod my_emails;
 pub mod my_password;
+pub mod my_sessions;
 pub mod password_resets;
 pub mod pushes;
 pub mod reauthentication;
@@ -50,6 +51,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(reauthentication::reauthenticate)
         .service(reauthentication::ask_for_reauthentication_code)
         .service(reauthentication::begin_reauthentication)
+        .service(my_sessions::list_my_sessions)
+        .service(my_sessions::end_my_other_sessions)
+        .service(my_sessions::end_my_session)
         .service(my_emails::list_my_emails)
         .service(my_emails::add_my_email)
         .service(my_emails::verify_my_email)

@@ -3,8 +3,9 @@
 use actix_web::http::header::{HeaderValue, LOCATION};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get, post, web};
 use doorstep_core::clock::Timestamp;
+use doorstep_core::db::{Origin, Work};
 use doorstep_core::id::FlowId;
-use doorstep_core::provider::ProviderName;
+use doorstep_core::provider::{Arrival, ProviderName};
 use doorstep_core::social_flow::{self, App, BackToApp, Begun, CodeChallenge, For};
 use doorstep_core::social_sign_in::{self, Continue, Finished};
 use doorstep_core::{Error, Result};
@@ -224,6 +225,9 @@ pub struct Exchange {
     #[validate(length(min = 43, max = 128))]
     #[schema(min_length = 43, max_length = 128)]
     pub code_verifier: String,
+    /// The `device_token` of an earlier session on this device: its owner is not mailed about a new device.
+    #[schema(nullable = false)]
+    pub device_token: Option<String>,
 }
 
 /// A session, or what is still missing to one: `status` says which.
@@ -296,12 +300,22 @@ pub async fn exchange_social_code(
     Asker(origin): Asker,
     body: Body<Exchange>,
 ) -> Result<HttpResponse, Problem> {
-    let Exchange { code, code_verifier } = body.value;
+    let Exchange { code, code_verifier, device_token } = body.value;
     let presented =
         state.write(&origin, move |work| social_flow::present_code(work, &code, &code_verifier, For::SignIn)).await?;
     let arrival = round_trips::ask(&state, &presented, None).await?;
-    let finished = state.write(&origin, move |work| social_sign_in::finish(work, presented.flow, &arrival)).await?;
-    answer(&state, finished)
+    finish(&state, &origin, presented.flow, arrival, device_token).await
+}
+
+async fn finish(
+    state: &State,
+    origin: &Origin,
+    flow: FlowId,
+    arrival: Arrival,
+    device_token: Option<String>,
+) -> Result<HttpResponse, Problem> {
+    let finish = move |work: &mut Work<'_>| social_sign_in::finish(work, flow, &arrival, device_token.as_deref());
+    answer(state, state.write(origin, finish).await?)
 }
 
 /// A token of a provider's own SDK.
@@ -318,6 +332,9 @@ pub struct NativeSignIn {
     /// Facebook's, made for our app.
     #[schema(nullable = false)]
     pub access_token: Option<String>,
+    /// The `device_token` of an earlier session on this device.
+    #[schema(nullable = false)]
+    pub device_token: Option<String>,
 }
 
 /// Either token, and not both.
@@ -350,13 +367,12 @@ pub async fn sign_in_with_provider_token(
     body: Body<NativeSignIn>,
 ) -> Result<HttpResponse, Problem> {
     let provider = provider(&path)?;
-    let NativeSignIn { flow_id, id_token, access_token } = body.value;
+    let NativeSignIn { flow_id, id_token, access_token, device_token } = body.value;
     let token = native_token(id_token, access_token)?;
     takes_native(&state, &provider, Some(&token))?;
     let presented = state
         .write(&origin, move |work| social_flow::present_native(work, FlowId(flow_id), Some(&provider), For::SignIn))
         .await?;
     let arrival = round_trips::ask(&state, &presented, Some(token)).await?;
-    let finished = state.write(&origin, move |work| social_sign_in::finish(work, presented.flow, &arrival)).await?;
-    answer(&state, finished)
+    finish(&state, &origin, presented.flow, arrival, device_token).await
 }

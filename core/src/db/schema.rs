@@ -135,7 +135,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::{BigInt, Nullable, Text};
+    use diesel::sql_types::{BigInt, Bool, Nullable, Text};
     use crate::db::types::{Moment, Uid};
 
     sessions (id) {
@@ -151,8 +151,9 @@ diesel::table! {
         rotated_at -> Moment,
         ended_at -> Nullable<Moment>,
         end_reason -> Nullable<Text>,
-        user_agent -> Nullable<Text>,
-        address -> Nullable<Text>,
+        device -> Nullable<Text>,
+        network -> Nullable<Text>,
+        device_knows -> Bool,
     }
 }
 

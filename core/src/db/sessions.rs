@@ -1,5 +1,6 @@
 //! Queries on `sessions`. The two on the hottest roads are one statement each.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::accounts;
@@ -9,8 +10,10 @@ use super::schema::{accounts as a, identities, sessions};
 use super::work::Work;
 use crate::account::Account;
 use crate::clock::Timestamp;
+use crate::device::{Device, network_of};
 use crate::error::Result;
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
+use crate::page::PageAsk;
 use crate::profile::Kept;
 use crate::secret::RefreshToken;
 use crate::session::{EndReason, Session};
@@ -22,6 +25,7 @@ type Columns = (
     sessions::epoch,
     sessions::method,
     sessions::device_id,
+    sessions::device_knows,
     sessions::counter,
     sessions::created_at,
     sessions::authenticated_at,
@@ -34,6 +38,7 @@ const COLUMNS: Columns = (
     sessions::epoch,
     sessions::method,
     sessions::device_id,
+    sessions::device_knows,
     sessions::counter,
     sessions::created_at,
     sessions::authenticated_at,
@@ -48,6 +53,7 @@ struct Row {
     epoch: i64,
     method: Method,
     device_id: DeviceId,
+    device_knows: bool,
     counter: i64,
     created_at: Timestamp,
     authenticated_at: Timestamp,
@@ -63,6 +69,7 @@ impl From<Row> for Session {
             epoch: row.epoch,
             method: row.method,
             device_id: row.device_id,
+            device_knows: row.device_knows,
             counter: row.counter,
             created_at: row.created_at,
             authenticated_at: row.authenticated_at,
@@ -127,12 +134,13 @@ pub fn insert(work: &mut Work<'_>, session: &Session, identity: Option<IdentityI
             sessions::method.eq(&session.method),
             sessions::identity_id.eq(identity),
             sessions::device_id.eq(session.device_id),
+            sessions::device_knows.eq(session.device_knows),
             sessions::counter.eq(session.counter),
             sessions::created_at.eq(session.created_at),
             sessions::authenticated_at.eq(session.authenticated_at),
             sessions::rotated_at.eq(session.rotated_at),
-            sessions::user_agent.eq(origin.user_agent.as_deref()),
-            sessions::address.eq(origin.address.map(|address| address.to_string())),
+            sessions::device.eq(Device::of(origin.user_agent.as_deref()).name()),
+            sessions::network.eq(origin.address.map(network_of)),
         ))
         .execute(work.conn)?;
     Ok(())
@@ -221,6 +229,78 @@ pub fn count_live(work: &mut Work<'_>, account: AccountId) -> Result<usize> {
 pub fn identity_of(work: &mut Work<'_>, id: SessionId) -> Result<Option<IdentityId>> {
     let found = sessions::table.filter(sessions::id.eq(id)).select(sessions::identity_id);
     Ok(found.get_result::<Option<IdentityId>>(work.conn).optional()?.flatten())
+}
+
+/// Live sessions of an account with what is known of each one's device and network, the newest first. `since`: when they
+/// must have been used, and begun, to be good still.
+pub fn list_live(
+    work: &mut Work<'_>,
+    account: &Account,
+    since: (Timestamp, Timestamp),
+    ask: PageAsk,
+) -> Result<Vec<(Session, Option<String>, Option<String>)>> {
+    let mut query = sessions::table
+        .filter(sessions::account_id.eq(account.id).and(sessions::ended_at.is_null()))
+        .filter(sessions::epoch.eq(account.security_epoch))
+        .filter(sessions::rotated_at.gt(since.0).and(sessions::created_at.gt(since.1)))
+        .order(sessions::id.desc())
+        .select((COLUMNS, sessions::device, sessions::network))
+        .limit(ask.rows())
+        .into_boxed();
+    if let Some(cursor) = ask.after {
+        query = query.filter(sessions::id.lt(SessionId(cursor.id)));
+    }
+    let rows = query.load::<(Row, Option<String>, Option<String>)>(work.conn)?;
+    Ok(rows.into_iter().map(|(row, device, network)| (row.into(), device, network)).collect())
+}
+
+/// A live session of an account: see [`list_live`].
+pub fn find_live(
+    work: &mut Work<'_>,
+    account: &Account,
+    since: (Timestamp, Timestamp),
+    id: SessionId,
+) -> Result<Option<Session>> {
+    let found = sessions::table
+        .filter(sessions::id.eq(id).and(sessions::account_id.eq(account.id)).and(sessions::ended_at.is_null()))
+        .filter(sessions::epoch.eq(account.security_epoch))
+        .filter(sessions::rotated_at.gt(since.0).and(sessions::created_at.gt(since.1)))
+        .select(COLUMNS)
+        .get_result::<Row>(work.conn)
+        .optional()?;
+    Ok(found.map(Session::from))
+}
+
+/// Every session of the same account that has not ended, but this one.
+pub fn list_others(work: &mut Work<'_>, session: &Session) -> Result<Vec<Session>> {
+    let rows = sessions::table
+        .filter(sessions::account_id.eq(session.account_id).and(sessions::ended_at.is_null()))
+        .filter(sessions::id.ne(session.id))
+        .order(sessions::id)
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+/// Whether the account has, or had, another session than this.
+pub fn has_others(work: &mut Work<'_>, session: &Session) -> Result<bool> {
+    let others = sessions::table.filter(sessions::account_id.eq(session.account_id).and(sessions::id.ne(session.id)));
+    Ok(diesel::select(exists(others)).get_result::<bool>(work.conn)?)
+}
+
+/// Whether another of the account's sessions has begun since then on such a device in such a network.
+pub fn has_like(
+    work: &mut Work<'_>,
+    session: &Session,
+    (device, network): (Option<&str>, Option<&str>),
+    since: Timestamp,
+) -> Result<bool> {
+    let (Some(device), Some(network)) = (device, network) else { return Ok(false) };
+    let like = sessions::table
+        .filter(sessions::account_id.eq(session.account_id).and(sessions::id.ne(session.id)))
+        .filter(sessions::created_at.gt(since))
+        .filter(sessions::device.eq(device).and(sessions::network.eq(network)).assume_not_null());
+    Ok(diesel::select(exists(like)).get_result::<bool>(work.conn)?)
 }
 
 /// Ends every live session of an account but this one; gives how many there were.

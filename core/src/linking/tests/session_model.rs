@@ -55,6 +55,7 @@ impl World {
             epoch: login.epoch,
             method: login.method.clone(),
             device_id: DeviceId(Uuid::nil()),
+            device_knows: true,
             counter: login.counter,
             created_at: NOW - login.age,
             authenticated_at: NOW - login.age,

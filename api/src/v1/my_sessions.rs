@@ -1,0 +1,144 @@
+//! My sessions: the devices that I am signed in on.
+
+use actix_web::{HttpResponse, delete, get};
+use doorstep_core::Error;
+use doorstep_core::clock::Timestamp;
+use doorstep_core::id::SessionId;
+use doorstep_core::method::Method;
+use doorstep_core::own_sessions::{self, OwnSession};
+use doorstep_core::page::PageAsk;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::conversations::PageQuery;
+use super::pages;
+use crate::caller::Customer;
+use crate::extract::{Id, Query};
+use crate::problem::Problem;
+use crate::words::SessionMethod;
+
+/// One of my sessions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MySession, example = json!({
+    "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b13", "current": true, "device": "Firefox on Linux",
+    "network": "203.0.113.0/24", "method": "password", "provider": null, "created_at": "2026-01-02T03:04:05Z",
+    "authenticated_at": "2026-01-02T03:04:05Z", "last_used_at": "2026-01-02T04:04:05Z", "expires_at": "2026-01-16T04:04:05Z"
+}))]
+pub struct MySessionBody {
+    pub id: Uuid,
+    /// It is the one that asks.
+    pub current: bool,
+    /// What it is, in a few words, by what its program said when it signed in. Null where that said nothing.
+    pub device: Option<String>,
+    /// The network it signed in from: a /24, or a /48 of IPv6. Null where that is not known.
+    pub network: Option<String>,
+    /// How it signed in.
+    #[schema(value_type = SessionMethod)]
+    pub method: &'static str,
+    /// The provider's name, where it was by one.
+    pub provider: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its holder last showed who they are.
+    #[schema(value_type = String, format = DateTime)]
+    pub authenticated_at: Timestamp,
+    /// When its tokens were last refreshed: an app in use does so every few minutes.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_used_at: Timestamp,
+    /// When it ends if it is not used before.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+impl From<OwnSession> for MySessionBody {
+    fn from(own: OwnSession) -> Self {
+        let (method, provider) = match own.session.method {
+            Method::Password => ("password", None),
+            Method::SignUp => ("sign_up", None),
+            Method::Provider(name) => ("provider", Some(name.to_string())),
+        };
+        Self {
+            id: own.session.id.0,
+            current: own.current,
+            device: own.device,
+            network: own.network,
+            method,
+            provider,
+            created_at: own.session.created_at,
+            authenticated_at: own.session.authenticated_at,
+            last_used_at: own.session.rotated_at,
+            expires_at: own.expires_at,
+        }
+    }
+}
+
+pages! {
+    /// A page of my sessions, the newest first.
+    MySessionPage of MySessionBody;
+}
+
+/// List my sessions
+///
+/// The devices that I am signed in on, and nothing that has ended.
+#[utoipa::path(
+    tag = "Sessions", operation_id = "list_my_sessions",
+    params(PageQuery),
+    responses((status = 200, description = "A page of my sessions", body = MySessionPage)),
+)]
+#[get("/v1/me/sessions")]
+pub async fn list_my_sessions(customer: Customer, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let ask = PageAsk::new(query.0.limit, query.0.cursor);
+    let page = customer.read(move |work, who| own_sessions::list(work, who, ask)).await?;
+    Ok(HttpResponse::Ok().json(MySessionPage::from(page)))
+}
+
+/// End one of my sessions
+///
+/// Its tokens are worth nothing from then on; this one is signed out by it as well. One that has ended is not there.
+#[utoipa::path(
+    tag = "Sessions", operation_id = "end_my_session",
+    params(("session" = Uuid, Path, description = "The session's id")),
+    responses((status = 204, description = "It has ended")),
+    extensions(("x-problems" = json!(["not_found"]))),
+)]
+#[delete("/v1/me/sessions/{session}")]
+pub async fn end_my_session(customer: Customer, id: Id<SessionId>) -> Result<HttpResponse, Problem> {
+    let id = id.0;
+    customer.write(move |work, who| own_sessions::end(work, who, id)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OthersQuery {
+    /// All but this one. It must be said, and be true.
+    pub others: bool,
+}
+
+/// How many there were.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"ended": 2}))]
+pub struct SessionsEnded {
+    pub ended: usize,
+}
+
+/// End all my other sessions
+///
+/// Signs out every other device; this one goes on.
+#[utoipa::path(
+    tag = "Sessions", operation_id = "end_my_other_sessions",
+    params(OthersQuery),
+    responses((status = 200, description = "They have ended", body = SessionsEnded)),
+)]
+#[delete("/v1/me/sessions")]
+pub async fn end_my_other_sessions(customer: Customer, query: Query<OthersQuery>) -> Result<HttpResponse, Problem> {
+    if !query.0.others {
+        let detail = "Send others=true. To end this session, use DELETE /v1/sessions/current.";
+        return Err(Error::invalid("/others", "not_one_of", detail).into());
+    }
+    let ended = customer.write(own_sessions::end_others).await?;
+    Ok(HttpResponse::Ok().json(SessionsEnded { ended }))
+}
