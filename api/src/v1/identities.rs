@@ -83,8 +83,8 @@ pub async fn list_my_identities(customer: Customer) -> Result<HttpResponse, Prob
 
 /// Begin to link
 ///
-/// As beginning to sign in, with a fresh session: one that was opened by signing in (a password, a provider, sign-up's
-/// confirmation) within the last 10 minutes; a refresh makes none fresh. The same session finishes it, also after a
+/// As beginning to sign in, with a fresh session: one whose holder has signed in (by a password, a provider, sign-up's
+/// confirmation) or shown again who they are within the last 10 minutes; a refresh makes none fresh. The same session finishes it, also after a
 /// refresh: keep it across the redirect, refresh before the code is spent, and remember under the `flow_id` that this was
 /// to link. The browser comes back as it does from signing in.
 #[utoipa::path(

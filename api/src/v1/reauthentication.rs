@@ -82,7 +82,7 @@ fn not_one() -> Error {
 /// Make my session fresh
 ///
 /// The same session goes on, with the tokens of the answer: `auth_time` is now, and for ten minutes what changes the ways
-/// in may be done. A provider counts by whom the account is signed in to with: another is 409 `not_linked`, and nothing is
+/// in may be done with them, and not with the access tokens of before. A lost answer is forgiven as after a refresh. A provider counts by whom the account is signed in to with: another is 409 `not_linked`, and nothing is
 /// linked. Its round trip is begun with `POST /v1/me/reauthenticate/{provider}`, and finished by the same session.
 #[utoipa::path(
     tag = "Sessions", operation_id = "reauthenticate",
@@ -162,7 +162,7 @@ impl From<Asked> for ReauthenticationCodeAsked {
 ///
 /// Mails a code, and no link, to an address that was proven. It is good in this session alone, for ten minutes and five
 /// tries; asked again, the older one is void. An address gets 3 such mails at once and then one an hour; beyond that the
-/// answer is the same and no mail is sent.
+/// answer is the same and no mail is sent: the last code that came stays good.
 #[utoipa::path(
     tag = "Sessions", operation_id = "ask_for_reauthentication_code",
     request_body = ReauthenticationCodeRequest,
@@ -182,7 +182,7 @@ pub async fn ask_for_reauthentication_code(
 /// Begin to make my session fresh by a provider
 ///
 /// As beginning to sign in; the same session finishes it with `POST /v1/me/reauthenticate`. The provider is asked to have
-/// the person sign in anew, where it can.
+/// the person sign in anew, where it can. Natively the SDK's id token is taken, and no access token.
 #[utoipa::path(
     tag = "Sessions", operation_id = "begin_reauthentication",
     params(("provider" = String, Path, description = "The provider's name", example = "google")),
