@@ -58,7 +58,7 @@ problems! {
     InvalidCredentials = "invalid_credentials", 401, "The address or the password is wrong",
         "Ask for both again, and offer forgot password. The answer is the same whether or not the address has an account.";
     SessionEnded = "session_ended", 401, "The session has ended",
-        "Sign in again. The refresh token was too old, used twice, or its session was ended.";
+        "Sign in again. The refresh token is none of ours, too old, or was used twice, or its session was ended.";
     ProviderRefused = "provider_refused", 401, "The provider did not confirm the sign-in",
         "Begin a new flow. What the provider gave is not good, or was made for somebody else; the detail says more. It says nothing of your own access token: do not refresh.";
     OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
@@ -168,7 +168,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
     (
         "one_way",
-        "A session is made fresh by one of: password; mailed_code; code and code_verifier; flow_id and a token.",
+        "A session is made fresh by one of: password; mailed_code; code and code_verifier; flow_id and id_token.",
     ),
     ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
 ];
@@ -325,7 +325,11 @@ impl From<Error> for Problem {
             Error::SecretUnknown => Self::new(Code::SecretNotFound),
             Error::SecretGone => Self::new(Code::SecretExpired),
             Error::CredentialsWrong => Self::new(Code::InvalidCredentials),
-            Error::SessionEnded => Self::with_detail(Code::Unauthorized, "The session has ended: sign in again."),
+            Error::SessionEnded => Self::with_detail(
+                Code::Unauthorized,
+                "The access token is a good one, but its session has ended, or goes on with newer tokens: refresh once, \
+                 and sign in where that is refused.",
+            ),
             Error::AccessTokenInvalid(why) => {
                 Self::with_detail(Code::Unauthorized, format!("The access token is not valid: {why}."))
             }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
 use crate::mail::MailContent;
 use crate::outbox;
-use crate::session::{self, EndReason, Issued, SignedIn};
+use crate::session::{self, Issued, SignedIn};
 use crate::settings::{self, Method};
 use crate::throttle::{self, Scope};
 use crate::ways_in;
@@ -87,7 +87,9 @@ pub fn finish(
         throttle::password_was_right(work, counted)?;
     }
     db::credentials::put_password(work, account, new)?;
-    let (issued, ended) = session::purge_others(work, &settings, &who, EndReason::Purged)?;
+    // whoever has just shown the current password is here now; a first one shows nothing
+    let shown_at = if candidate.stored.is_some() { work.now() } else { who.session.authenticated_at };
+    let (issued, ended) = session::purge_others(work, &settings, &who, shown_at)?;
     let action = if candidate.stored.is_some() { "password.changed" } else { "password.set" };
     audit::record(work, action, Actor::Account(account), Some(account), &json!({ "sessions_ended": ended }))?;
     outbox::post_event(work, "account.updated", account, &json!({ "fields": ["password"] }))?;

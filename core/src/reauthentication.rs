@@ -14,7 +14,7 @@ use crate::hashing::{PasswordHash, Verdict};
 use crate::id::{FlowId, IdentityId};
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::limits;
-use crate::linking::{self, Linking};
+use crate::linking::{self, Presence};
 use crate::mail::MailContent;
 use crate::own_password;
 use crate::ownership;
@@ -22,7 +22,7 @@ use crate::provider::Arrival;
 use crate::session::{self, Issued, SignedIn};
 use crate::settings::{self, Method, Settings};
 use crate::social_flow::{self, FlowState, For};
-use crate::{mailed_secret, throttle};
+use crate::{mailed_secret, throttle, ways_in};
 
 /// What there is to compare a password with; nothing where the account has none.
 #[derive(Debug, Clone)]
@@ -98,7 +98,9 @@ pub fn ask_for_code(work: &mut Work<'_>, claims: &AccessClaims, named: Option<Id
         return Err(Error::Overtaken);
     }
     if !may_mail {
+        // there is nobody to be kept from learning it, and a row that nobody knows the code of is of no use
         mailed_secret::say_no_mail(work);
+        return Ok(Asked { address, expires_at: work.now() + limits::CODE_LIFE });
     }
     let new = challenge::New {
         purpose: ChallengePurpose::Reauthenticate,
@@ -107,12 +109,11 @@ pub fn ask_for_code(work: &mut Work<'_>, claims: &AccessClaims, named: Option<Id
         session: Some(who.session.id),
         flow: None,
         detail: &ChallengeDetail::default(),
-        mailed: may_mail,
+        mailed: true,
     };
     let (id, secret) = challenge::make(work, &new)?;
-    let code = || MailContent::Reauthenticate { code: secret.code.clone(), code_minutes: secret.code_minutes };
-    let content = may_mail.then(code);
-    mailed_secret::post(work, &address, &held, who.account.locale.as_deref(), (id, may_mail), content)?;
+    let content = MailContent::Reauthenticate { code: secret.code, code_minutes: secret.code_minutes };
+    mailed_secret::post(work, &address, &held, who.account.locale.as_deref(), (id, true), Some(content))?;
     Ok(Asked { address, expires_at: work.now() + limits::CODE_LIFE })
 }
 
@@ -146,10 +147,13 @@ pub fn by_code(work: &mut Work<'_>, claims: &AccessClaims, code: &str) -> Result
     freshen(work, &settings, &who, "mailed_code")
 }
 
-/// What this session has asked for in this epoch.
+/// What this session has asked for in this epoch, at addresses that are the owner's still: whoever reads the mail of one
+/// that was removed is perhaps not the owner.
 fn asked(work: &mut Work<'_>, who: &SignedIn) -> Result<Vec<Challenge>> {
+    let addresses = ways_in::proven_addresses(work, who.account.id)?;
     let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::Reauthenticate)?;
     asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
+    asked.retain(|c| addresses.iter().any(|address| address == c.address.as_str()));
     Ok(asked)
 }
 
@@ -162,14 +166,13 @@ pub fn by_provider(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arr
     if !db::social_flows::end(work, flow.id, FlowState::Presented, FlowState::Spent, None)? {
         return Err(Error::FlowGone);
     }
-    // a provider that can be asked to have people sign in anew says when they did
-    if arrival.signed_in_at.is_some_and(|then| work.now().since(then) >= limits::FRESH + limits::CLOCK_LEEWAY) {
-        return Err(Error::NotAnew.and_keep());
-    }
     let held = ownership::look_up(work, &arrival.key)?;
     let same = held.account.as_ref().is_some_and(|holder| holder.id == who.account.id);
-    if linking::link(held.holder, same) != Linking::Already {
-        return Err(Error::NotLinked.and_keep());
+    let ago = arrival.signed_in_at.map(|then| work.now().since(then));
+    match linking::presence(held.holder, same, ago) {
+        Presence::Shown => {}
+        Presence::LongAgo => return Err(Error::NotAnew.and_keep()),
+        Presence::NotTheOwner => return Err(Error::NotLinked.and_keep()),
     }
     let settings = settings::current(work)?;
     freshen(work, &settings, &who, flow.provider.as_str())

@@ -76,13 +76,16 @@ pub struct Issued {
 pub struct SignedIn {
     pub session: Session,
     pub account: Account,
+    /// When presence was proven, as far as the token that was shown knows.
+    pub shown_at: Timestamp,
 }
 
 impl SignedIn {
-    /// Whether presence was proven within the last minutes (rule 12).
+    /// Whether presence was proven within the last minutes (rule 12). A token of before does not become fresh with its
+    /// session: somebody may have copied it, and wait for the owner to come back.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.since(self.session.authenticated_at) < limits::FRESH
+        now.since(self.session.authenticated_at.min(self.shown_at)) < limits::FRESH
     }
 
     pub fn require_fresh(&self, now: Timestamp) -> Result<()> {
@@ -99,7 +102,7 @@ impl SignedIn {
 pub fn authenticate(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
     let (session, account) = db::sessions::find_with_account(work, claims.sid)?.ok_or(Error::SessionEnded)?;
     is_live(claims, &session, &account)?;
-    Ok(SignedIn { session, account })
+    Ok(SignedIn { session, account, shown_at: Timestamp::from_seconds(claims.auth_time) })
 }
 
 /// [`authenticate`] for a use case that has read the session together with something else.
@@ -361,27 +364,34 @@ pub fn purge(work: &mut Work<'_>, account: AccountId, address: Option<&EmailAddr
     Ok(ended)
 }
 
-/// [`purge`] that leaves the session that asks for it: its tokens are made anew in the new epoch.
+/// [`purge`] that leaves the session that asks for it: its tokens are made anew in the new epoch. `shown_at` is when its
+/// holder last proved their presence.
 pub fn purge_others(
     work: &mut Work<'_>,
     settings: &Settings,
     who: &SignedIn,
-    reason: EndReason,
+    shown_at: Timestamp,
 ) -> Result<(Issued, usize)> {
     let account = who.account.id;
     db::accounts::raise_epoch(work, account)?;
-    let ended = db::sessions::end_others(work, &who.session, reason)?;
+    let ended = db::sessions::end_others(work, &who.session, EndReason::Purged)?;
     db::challenges::void_of_account(work, account)?;
     db::social_flows::void_all(work, account)?;
     let account = db::accounts::get(work, account)?;
-    let counter = db::sessions::carry_over(work, &who.session, account.security_epoch)?.ok_or(Error::SessionEnded)?;
     let (epoch, rotated_at) = (account.security_epoch, work.now());
-    let session = Session { epoch, counter, rotated_at, ..who.session.clone() };
-    Ok((issue(work, settings, session, account), ended))
+    let session = Session { epoch, rotated_at, authenticated_at: shown_at, ..who.session.clone() };
+    let counter = db::sessions::carry_over(work, &session)?.ok_or(Error::SessionEnded)?;
+    Ok((issue(work, settings, Session { counter, ..session }, account), ended))
 }
 
-/// Presence was proven anew: the session goes on with the next tokens.
+/// Presence was proven anew: the session goes on with the next tokens, if a refresh would let it go on.
 pub fn freshen(work: &mut Work<'_>, settings: &Settings, who: &SignedIn) -> Result<Issued> {
+    let account = (who.account.state, who.account.security_epoch);
+    let facts = Facts { session: &who.session, account, settings, now: work.now() };
+    if let Turn::End(reason) = turn(who.session.counter, facts) {
+        end(work, &who.session, reason)?;
+        return Err(Error::SessionEnded.and_keep());
+    }
     let counter = db::sessions::freshen(work, &who.session)?.ok_or(Error::SessionEnded)?;
     let now = work.now();
     let session = Session { counter, rotated_at: now, authenticated_at: now, ..who.session.clone() };

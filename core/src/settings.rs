@@ -108,7 +108,7 @@ impl Settings {
         match account {
             AccountState::Claimed => Ok(()),
             AccountState::Unclaimed | AccountState::Disabled | AccountState::Merged | AccountState::Deleted => {
-                Err(Error::SessionEnded)
+                Err(Error::AccountClosed)
             }
         }
     }

@@ -67,11 +67,17 @@ fn rs_14_the_log_holds_no_secret_even_where_it_says_everything() {
     post("/v1/sessions", &json!({ "email": "ada@example.org", "password": "wrong horse battery" })).expect(401);
     post("/v1/sessions/refresh", &json!({ "refresh_token": session.refresh_token })).expect(200);
     client.get("/v1/me").bearer(&session.access_token).send().expect(200);
+    let own = |path: &str, body: &Value| client.post(path).bearer(&session.access_token).json(body).send();
+    own("/v1/me/reauthenticate/mail", &json!({})).expect(202);
+    let mailed = after(&smtp.wait_for(2, Duration::from_secs(30)).remove(1).text(), "Code: ");
+    own("/v1/me/reauthenticate", &json!({ "mailed_code": mailed })).expect(200);
+    own("/v1/me/reauthenticate", &json!({ "password": "wrong horse battery" })).expect(422);
+    own("/v1/me/reauthenticate", &json!({ "password": PASSWORD })).expect(200);
     drop(process);
 
     let log = log.join().unwrap();
     assert!(log.contains("/v1/sign-ups/confirm") && log.contains("mail sent"), "{log}");
-    let secrets = [token, code, PASSWORD.to_owned(), "wrong horse battery".to_owned(), "Secretname".to_owned()];
+    let secrets = [token, code, mailed, PASSWORD.to_owned(), "wrong horse battery".to_owned(), "Secretname".to_owned()];
     let tokens = [session.refresh_token, session.access_token, session.device_token];
     for secret in secrets.iter().chain(&tokens) {
         assert!(!log.contains(secret.as_str()), "{secret} is in the log");

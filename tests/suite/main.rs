@@ -58,6 +58,7 @@ mod raw_http;
 mod readme;
 mod real_openid;
 mod reauthentication;
+mod reauthentication_bounds;
 mod refusals;
 mod session_races;
 mod sessions;

@@ -80,6 +80,13 @@ fn story(app: &App) {
     get("/v1/conversations", &key);
     get("/v1/conversations?updated_since=2026-01-02T03:04:05Z", &key);
     get(&format!("/v1/conversations/{id}/messages"), &key);
+    let shows = |body: &serde_json::Value| {
+        app.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(body).send().status
+    };
+    let mail = app.client.post("/v1/me/reauthenticate/mail").bearer(&ada.access_token);
+    mail.json(&json!({})).send().expect(202);
+    assert_eq!(shows(&json!({ "mailed_code": "AAAA-AAAA" })), 404);
+    assert_eq!(shows(&json!({ "password": PASSWORD })), 200);
     let signed_out = app.client.delete("/v1/sessions/current").bearer(&ada.access_token).send();
     assert_eq!(signed_out.status, 204);
     app.refreshes(&ada.refresh_token).expect(401);

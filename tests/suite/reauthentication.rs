@@ -11,36 +11,36 @@ use serde_json::{Value, json};
 
 use crate::forced::{becomes, tweets};
 
-const ADA: &str = "ada@example.org";
+pub const ADA: &str = "ada@example.org";
 
 pub fn shows(app: &App, who: &SignedIn, body: &Value) -> Answer {
     app.client.post("/v1/me/reauthenticate").bearer(&who.access_token).json(body).send()
 }
 
-fn asks_for_code(app: &App, who: &SignedIn) -> Answer {
+pub fn asks_for_code(app: &App, who: &SignedIn) -> Answer {
     app.client.post("/v1/me/reauthenticate/mail").bearer(&who.access_token).json(&json!({})).send()
 }
 
 /// The session a quarter of an hour later, refreshed.
-fn later(app: &App, who: &SignedIn) -> SignedIn {
+pub fn later(app: &App, who: &SignedIn) -> SignedIn {
     app.advance(Duration::from_secs(900));
     SignedIn::of(&app.refreshes(&who.refresh_token).expect(200))
 }
 
-fn stale(app: &App) -> SignedIn {
+pub fn stale(app: &App) -> SignedIn {
     app.claims(ADA);
     let ada = app.signs_in(ADA);
     later(app, &ada)
 }
 
-fn is_fresh(app: &App, who: &SignedIn) -> bool {
+pub fn is_fresh(app: &App, who: &SignedIn) -> bool {
     let email = format!("{}@example.org", doorstep_tests::people::unique());
     let answer = app.asks_to_add(who, &email);
     assert!([202, 403].contains(&answer.status), "{}", answer.code());
     answer.status == 202
 }
 
-fn code_mailed(app: &App, address: &str) -> String {
+pub fn code_mailed(app: &App, address: &str) -> String {
     let mail = app.mail_to(address).into_iter().rev().find(|mail| mail.subject().starts_with("Your code"));
     let text = mail.unwrap_or_else(|| panic!("no code was mailed to {address}")).text();
     text.split_once("Code: ").unwrap().1.split_whitespace().next().unwrap().to_owned()

@@ -145,7 +145,11 @@ impl OpenId {
         let email = ProviderEmail::read(claims.get("email"), claims.get("email_verified"), claims.get("hd"));
         let label = email.as_ref().map(|email| email.address.as_str().to_owned());
         let label = label.or_else(|| shown(claims.get("preferred_username")));
-        let signed_in_at = claims.get("auth_time").as_i64().map(Timestamp::from_seconds);
+        let signed_in_at = match claims.get("auth_time") {
+            Value::Null => None,
+            // what is no time was no sign-in of late
+            time => Some(Timestamp::from_seconds(seconds(time).unwrap_or(0))),
+        };
         Ok(Arrival { key, label, name: shown(claims.get("name")), email, signed_in_at })
     }
 
@@ -174,6 +178,11 @@ impl OpenId {
             Err(error) => tracing::warn!(issuer = self.issuer, %error, "its userinfo was not to be had"),
         }
     }
+}
+
+/// A `NumericDate` (RFC 7519, section 2), which may have a fraction.
+fn seconds(time: &Value) -> Option<i64> {
+    time.as_number()?.to_string().split('.').next()?.parse().ok()
 }
 
 /// The keys of one issuer, fetched when they are needed.
@@ -206,4 +215,21 @@ impl KeyStore {
 async fn fetch(talk: &Talk, url: &Url) -> Result<Keys, ProviderError> {
     let document = talk.get(url.clone(), None).await?.read::<Value>()?;
     Keys::read(&document).ok_or_else(|| ProviderError::Failed("it publishes no keys that are known here".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_seconds_with_or_without_a_fraction() {
+        for good in [json!(1_767_323_045), json!(1_767_323_045.75)] {
+            assert_eq!(seconds(&good), Some(1_767_323_045), "{good}");
+        }
+        for none in [json!("1767323045"), json!(true), json!([1_767_323_045]), json!({}), json!(null), json!(1e300)] {
+            assert_eq!(seconds(&none), None, "{none}");
+        }
+    }
 }

@@ -83,8 +83,8 @@ pub async fn list_my_identities(customer: Customer) -> Result<HttpResponse, Prob
 
 /// Begin to link
 ///
-/// As beginning to sign in, with a fresh session: one that was opened by signing in (a password, a provider, sign-up's
-/// confirmation) within the last 10 minutes; a refresh makes none fresh. The same session finishes it, also after a
+/// As beginning to sign in, with a fresh session: one whose holder has signed in (by a password, a provider, sign-up's
+/// confirmation) or shown again who they are within the last 10 minutes; a refresh makes none fresh. The same session finishes it, also after a
 /// refresh: keep it across the redirect, refresh before the code is spent, and remember under the `flow_id` that this was
 /// to link. The browser comes back as it does from signing in.
 #[utoipa::path(
@@ -117,7 +117,7 @@ pub async fn begin_linking(
 ///
 /// By `{"code": "…", "code_verifier": "…"}`, `{"flow_id": "…", "id_token": "…"}` or
 /// `{"flow_id": "…", "access_token": "…"}`.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "dfc1_…", "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"}))]
 pub struct LinkExchange {
@@ -141,23 +141,21 @@ pub enum Given {
 }
 
 impl LinkExchange {
-    /// One of the three ways; nothing where it is none of them.
-    pub fn given(self) -> Result<Option<Given>> {
+    fn given(self) -> Result<Given> {
         match (self.code, self.code_verifier, self.flow_id) {
             (Some(code), Some(verifier), None) if self.id_token.is_none() && self.access_token.is_none() => {
-                Ok(Some(Given::Code { code, verifier }))
+                Ok(Given::Code { code, verifier })
             }
             (None, None, Some(flow)) => {
                 let token = social::native_token(self.id_token, self.access_token)?;
-                Ok(Some(Given::Native { flow: FlowId(flow), token }))
+                Ok(Given::Native { flow: FlowId(flow), token })
             }
-            _ => Ok(None),
+            _ => {
+                let detail = "Send either code and code_verifier, or flow_id and a token.";
+                Err(Error::invalid("", "code_or_token", detail))
+            }
         }
     }
-}
-
-fn neither() -> Error {
-    Error::invalid("", "code_or_token", "Send either code and code_verifier, or flow_id and a token.")
 }
 
 /// Finish linking
@@ -178,7 +176,7 @@ pub async fn finish_linking(
     customer: FreshCustomer,
     body: Body<LinkExchange>,
 ) -> Result<HttpResponse, Problem> {
-    let (presented, token) = match body.value.given()?.ok_or_else(neither)? {
+    let (presented, token) = match body.value.given()? {
         Given::Code { code, verifier } => {
             let shown =
                 customer.write(move |work, who| social_flow::present_code(work, &code, &verifier, For::Link(who)));

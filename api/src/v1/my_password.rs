@@ -27,8 +27,8 @@ pub struct PasswordChange {
 /// Set my password
 ///
 /// Takes a fresh session, an address that was proven, and the current password where there is one. All other sessions
-/// end, and every mailed secret is void; this session goes on with the tokens of the answer, and only with them. Every
-/// proven address is told.
+/// end, and every mailed secret is void; this session goes on with the tokens of the answer, and only with them. It is
+/// fresh anew where the current password was sent. Every proven address is told.
 #[utoipa::path(
     tag = "Me", operation_id = "set_my_password",
     request_body = PasswordChange,

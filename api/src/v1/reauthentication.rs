@@ -2,22 +2,25 @@
 
 use actix_web::{HttpResponse, post, web};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::id::IdentityId;
+use doorstep_core::id::{FlowId, IdentityId};
 use doorstep_core::reauthentication::{self, Asked};
+use doorstep_core::session::Issued;
 use doorstep_core::social_flow::{self, For};
 use doorstep_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
+use zeroize::Zeroizing;
 
-use super::identities::{Given, LinkExchange};
+use super::identities::Given;
 use super::sessions::SessionBody;
 use super::social::{self, Asks, FlowBegun, FlowRequest};
 use crate::caller::Customer;
 use crate::extract::Body;
 use crate::flows;
 use crate::problem::Problem;
+use crate::providers::NativeToken;
 use crate::round_trips;
 use crate::state::State;
 
@@ -41,10 +44,9 @@ pub struct Reauthentication {
     pub code_verifier: Option<String>,
     #[schema(nullable = false)]
     pub flow_id: Option<Uuid>,
+    /// Made for the flow's nonce. An access token is not taken here: it may have been made long ago.
     #[schema(nullable = false)]
     pub id_token: Option<String>,
-    #[schema(nullable = false)]
-    pub access_token: Option<String>,
 }
 
 /// One of the ways.
@@ -56,27 +58,31 @@ enum Way {
 
 impl Reauthentication {
     fn way(self) -> Result<Way> {
-        let Self { password, mailed_code, code, code_verifier, flow_id, id_token, access_token } = self;
-        let brought = LinkExchange { code, code_verifier, flow_id, id_token, access_token };
-        let nothing = brought == LinkExchange::default();
-        match (password, mailed_code) {
-            (Some(password), None) if nothing => Ok(Way::Password(password)),
-            (None, Some(code)) if nothing => Ok(Way::MailedCode(code)),
-            (None, None) if !nothing => brought.given()?.map(Way::Provider).ok_or_else(not_one),
+        let Self { password, mailed_code, code, code_verifier, flow_id, id_token } = self;
+        match (password, mailed_code, (code, code_verifier), (flow_id, id_token)) {
+            (Some(password), None, (None, None), (None, None)) => Ok(Way::Password(password)),
+            (None, Some(code), (None, None), (None, None)) => Ok(Way::MailedCode(code)),
+            (None, None, (Some(code), Some(verifier)), (None, None)) => {
+                Ok(Way::Provider(Given::Code { code, verifier }))
+            }
+            (None, None, (None, None), (Some(flow), Some(token))) => {
+                let token = NativeToken::IdToken(Zeroizing::new(token));
+                Ok(Way::Provider(Given::Native { flow: FlowId(flow), token }))
+            }
             _ => Err(not_one()),
         }
     }
 }
 
 fn not_one() -> Error {
-    let detail = "Send one of: password; mailed_code; code and code_verifier; flow_id and a token.";
+    let detail = "Send one of: password; mailed_code; code and code_verifier; flow_id and id_token.";
     Error::invalid("", "one_way", detail)
 }
 
 /// Make my session fresh
 ///
 /// The same session goes on, with the tokens of the answer: `auth_time` is now, and for ten minutes what changes the ways
-/// in may be done. A provider counts by whom the account is signed in to with: another is 409 `not_linked`, and nothing is
+/// in may be done with them, and not with the access tokens of before. A lost answer is forgiven as after a refresh. A provider counts by whom the account is signed in to with: another is 409 `not_linked`, and nothing is
 /// linked. Its round trip is begun with `POST /v1/me/reauthenticate/{provider}`, and finished by the same session.
 #[utoipa::path(
     tag = "Sessions", operation_id = "reauthenticate",
@@ -106,11 +112,7 @@ pub async fn reauthenticate(
     Ok(HttpResponse::Ok().json(SessionBody::of(&state, &issued)?))
 }
 
-async fn by_provider(
-    state: &State,
-    customer: &Customer,
-    given: Given,
-) -> Result<doorstep_core::session::Issued, Problem> {
+async fn by_provider(state: &State, customer: &Customer, given: Given) -> Result<Issued, Problem> {
     let (presented, token) = match given {
         Given::Code { code, verifier } => {
             let shown = customer
@@ -160,7 +162,7 @@ impl From<Asked> for ReauthenticationCodeAsked {
 ///
 /// Mails a code, and no link, to an address that was proven. It is good in this session alone, for ten minutes and five
 /// tries; asked again, the older one is void. An address gets 3 such mails at once and then one an hour; beyond that the
-/// answer is the same and no mail is sent.
+/// answer is the same and no mail is sent: the last code that came stays good.
 #[utoipa::path(
     tag = "Sessions", operation_id = "ask_for_reauthentication_code",
     request_body = ReauthenticationCodeRequest,
@@ -180,7 +182,7 @@ pub async fn ask_for_reauthentication_code(
 /// Begin to make my session fresh by a provider
 ///
 /// As beginning to sign in; the same session finishes it with `POST /v1/me/reauthenticate`. The provider is asked to have
-/// the person sign in anew, where it can.
+/// the person sign in anew, where it can. Natively the SDK's id token is taken, and no access token.
 #[utoipa::path(
     tag = "Sessions", operation_id = "begin_reauthentication",
     params(("provider" = String, Path, description = "The provider's name", example = "google")),

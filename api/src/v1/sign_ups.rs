@@ -11,7 +11,7 @@ use super::sessions::SessionBody;
 use crate::caller::Asker;
 use crate::extract::Body;
 use crate::flows::{self, Confirmation};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::state::State;
 
 /// Ask for sign-up
@@ -103,6 +103,6 @@ pub async fn confirm_sign_up(
     let locale = secrets::locale(locale.as_deref());
     let asked = Confirmation { desk: Desk::SignUp, presented, password, full_name, locale, unlink_others: false };
     let confirmed = flows::confirm(&state, &origin, asked).await?;
-    let issued = confirmed.session.ok_or(doorstep_core::Error::SessionEnded)?;
+    let issued = confirmed.session.ok_or_else(|| Problem::new(Code::InternalError))?;
     Ok(HttpResponse::Created().json(SessionBody::of(&state, &issued)?))
 }

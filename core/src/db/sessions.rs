@@ -155,13 +155,17 @@ pub fn store_rotation(work: &mut Work<'_>, session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Takes a live session into a new epoch; gives its new counter. It is counted in the database, for a refresh holds no
-/// account, and by two, so that no token of before is the predecessor of a new one.
-pub fn carry_over(work: &mut Work<'_>, session: &Session, epoch: i64) -> Result<Option<i64>> {
+/// Takes a live session into a new epoch, as it is to be then; gives its new counter. It is counted in the database, for
+/// a refresh holds no account, and by two, so that no token of before is the predecessor of a new one.
+pub fn carry_over(work: &mut Work<'_>, session: &Session) -> Result<Option<i64>> {
     work.must_hold(Lock::Account(session.account_id))?;
-    let now = work.now();
     let counter = diesel::update(sessions::table.filter(sessions::id.eq(session.id).and(sessions::ended_at.is_null())))
-        .set((sessions::epoch.eq(epoch), sessions::counter.eq(sessions::counter + 2), sessions::rotated_at.eq(now)))
+        .set((
+            sessions::epoch.eq(session.epoch),
+            sessions::counter.eq(sessions::counter + 2),
+            sessions::authenticated_at.eq(session.authenticated_at),
+            sessions::rotated_at.eq(session.rotated_at),
+        ))
         .returning(sessions::counter)
         .get_result::<i64>(work.conn)
         .optional()?;

@@ -8,7 +8,8 @@ mod social;
 mod undoing;
 
 pub use social::{
-    Arriving, Linking, Merging, Party, Removal, arrive, counts, home, link, may_merge, redeem_with_subject, unlink,
+    Arriving, Linking, Merging, Party, Presence, Removal, arrive, counts, home, link, may_merge, presence,
+    redeem_with_subject, unlink,
 };
 pub use undoing::{comes_back, may_undo, stays};
 

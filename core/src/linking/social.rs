@@ -1,9 +1,12 @@
 //! Who arrives by a provider, what may be linked and unlinked, and which accounts may become one (rules 7, 8, 12
-//! and 15).
+//! and 15), and who makes a session fresh.
+
+use std::time::Duration;
 
 use super::{Holder, House, Made, Outcome, redeem};
 use crate::email::EmailAddress;
 use crate::identity::IdentityKind;
+use crate::limits;
 use crate::provider::ProviderEmail;
 use crate::settings::SignUpPolicy;
 
@@ -91,6 +94,30 @@ pub const fn link(holder: Holder, same_account: bool) -> Linking {
         Holder::Nobody | Holder::Unclaimed { .. } => Linking::Attach,
         Holder::Claimed if same_account => Linking::Already,
         Holder::Claimed | Holder::Closed => Linking::Taken,
+    }
+}
+
+/// What a provider's round trip shows of whoever holds a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// The owner is there, now.
+    Shown,
+    /// The owner was there, who knows when.
+    LongAgo,
+    /// Whoever is there is none of those whom the account is signed in to with.
+    NotTheOwner,
+}
+
+/// Whether whoever has arrived is a session's owner, by who holds the subject, and how long ago the provider says that
+/// they have signed in there, where it says so. Nothing is linked by it.
+#[must_use]
+pub fn presence(holder: Holder, same_account: bool, signed_in_ago: Option<Duration>) -> Presence {
+    if link(holder, same_account) != Linking::Already {
+        Presence::NotTheOwner
+    } else if signed_in_ago.is_some_and(|ago| ago >= limits::FRESH + limits::CLOCK_LEEWAY) {
+        Presence::LongAgo
+    } else {
+        Presence::Shown
     }
 }
 

@@ -1,5 +1,7 @@
 //! The whole of rules 7, 8, 12 and 15 for providers: every input is in exactly one row.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -166,6 +168,23 @@ fn oa_30_what_is_linked_follows_rule_12() {
     }
     assert_eq!(link(Claimed, true), Linking::Already);
     assert_eq!(link(Claimed, false), Linking::Taken, "OA-30");
+}
+
+#[test]
+fn only_the_owner_who_is_there_now_makes_a_session_fresh() {
+    let agos = [None, Some(0), Some(60), Some(629), Some(630), Some(86_400)].map(|ago| ago.map(Duration::from_secs));
+    for ago in agos {
+        for holder in HOLDERS {
+            for same in EITHER {
+                let expected = match (holder, same, ago.map(|ago| ago.as_secs())) {
+                    (Claimed, true, None | Some(0..=629)) => Presence::Shown,
+                    (Claimed, true, Some(_)) => Presence::LongAgo,
+                    _ => Presence::NotTheOwner,
+                };
+                assert_eq!(presence(holder, same, ago), expected, "{holder:?} {same} {ago:?}");
+            }
+        }
+    }
 }
 
 #[test]
