@@ -149,6 +149,7 @@ pub fn begin_sign_in(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> 
 }
 
 /// The device that a token is of, where it has signed in to the account since its last recovery.
+#[must_use]
 pub fn known_device(work: &Work<'_>, shown: Option<&str>, account: AccountId, epoch: i64) -> Option<DeviceToken> {
     let token = DeviceToken::parse(shown?, work.keyring())?;
     (token.account == account && token.epoch == epoch).then_some(token)

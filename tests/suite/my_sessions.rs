@@ -85,10 +85,10 @@ on_both! {
         assert_eq!(ids(app, &fresh).len(), 5);
         app.advance(Duration::from_secs(120));
         let fresh = SignedIn::of(&app.refreshes(&fresh.refresh_token).expect(200));
-        assert_eq!(ids(app, &fresh), [fresh.session_id.clone()], "idle too long");
+        assert_eq!(ids(app, &fresh), [fresh.session_id.as_str()], "idle too long");
         app.claims_with(ADA, OTHER_PASSWORD);
         let ada = SignedIn::of(&app.tries_to_sign_in(ADA, OTHER_PASSWORD).expect(201));
-        assert_eq!(ids(app, &ada), [ada.session_id.clone()], "a recovery has ended the others");
+        assert_eq!(ids(app, &ada), [ada.session_id.as_str()], "a recovery has ended the others");
     }
 
     fn se_10_one_device_is_ended_from_another_at_once(app) {
@@ -116,7 +116,7 @@ on_both! {
         ends(app, &eve, "not-an-id").expect(404);
         ends_others(app, &eve).expect(200);
         app.me(&ada.access_token).expect(200);
-        assert_eq!(ids(app, &eve), [eve.session_id.clone()]);
+        assert_eq!(ids(app, &eve), [eve.session_id.as_str()]);
     }
 
     fn all_others_end_and_this_one_stays(app) {
@@ -167,7 +167,7 @@ on_both! {
         assert!(answers.iter().all(|answer| [200, 201].contains(&answer.status)));
         app.me(&here.access_token).expect(200);
         ends_others(app, &here).expect(200);
-        assert_eq!(ids(app, &here), [here.session_id.clone()]);
+        assert_eq!(ids(app, &here), [here.session_id.as_str()]);
     }
 
     fn the_owner_hears_of_a_device_that_the_account_does_not_know(app) {

@@ -235,6 +235,9 @@ pub fn identity_of(work: &mut Work<'_>, id: SessionId) -> Result<Option<Identity
     Ok(found.get_result::<Option<IdentityId>>(work.conn).optional()?.flatten())
 }
 
+/// A session with what is known of its device and network.
+pub type Seen = (Session, Option<String>, Option<String>);
+
 /// Live sessions of an account with what is known of each one's device and network, the newest first. `since`: when they
 /// must have been used, and begun, to be good still.
 pub fn list_live(
@@ -242,7 +245,7 @@ pub fn list_live(
     account: &Account,
     since: (Timestamp, Timestamp),
     ask: PageAsk,
-) -> Result<Vec<(Session, Option<String>, Option<String>)>> {
+) -> Result<Vec<Seen>> {
     let mut query = sessions::table
         .filter(sessions::account_id.eq(account.id).and(sessions::ended_at.is_null()))
         .filter(sessions::epoch.eq(account.security_epoch))
