@@ -137,6 +137,12 @@ impl FromRequest for FreshCustomer {
 }
 
 impl FreshCustomer {
+    /// For what goes on after the session was found fresh.
+    #[must_use]
+    pub fn into_customer(self) -> Customer {
+        self.0
+    }
+
     /// See [`Customer::name`].
     #[must_use]
     pub fn name(&self) -> String {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use doorstep_core::account::{AccountState, Role};
+use doorstep_core::activity::By;
 use doorstep_core::conversation::{Author, Channel, Status, Visibility};
 use doorstep_core::custom_field::{FieldType, VisibleTo};
 use doorstep_core::identity::IdentityKind;
@@ -70,6 +71,8 @@ sets! {
     SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
     SessionStatus = vec!["signed_in"], "Whoever has this is signed in.";
     EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
+    ActivityActor = By::ALL.iter().map(|by| by.as_str()).collect(),
+        "`unsigned`: whoever showed what was mailed to one of my addresses, or came by a provider, without being signed in. `support`: the help desk.";
     SessionMethod = vec!["password", "sign_up", "provider"],
         "`sign_up`: by the mail that confirmed the sign-up.";
     EmailState = vec!["proven", "pending"], "`pending`: what was mailed to it has not been shown yet.";

@@ -5,6 +5,7 @@
 
 pub mod access_token;
 pub mod account;
+pub mod activity;
 pub mod api_key;
 pub mod audit;
 pub mod challenge;

@@ -14,7 +14,7 @@ use crate::mail::MailContent;
 use crate::page::{Cursor, Page, PageAsk};
 use crate::session::{self, EndReason, Session, SignedIn};
 use crate::settings::{self, Method, Settings};
-use crate::ways_in;
+use crate::{throttle, ways_in};
 
 /// A session as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,31 @@ pub fn list(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<Ow
         device,
         network,
     }))
+}
+
+/// A session that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastSession {
+    pub session: Session,
+    pub device: Option<String>,
+    pub network: Option<String>,
+}
+
+/// The owner's sessions that are not live any more, for as long as they are kept, the newest first.
+pub fn list_past(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<PastSession>> {
+    let settings = settings::current(work)?;
+    let live = live_since(work, &settings);
+    let rows = db::sessions::list_past(work, &who.account, live, ask)?;
+    let page = ask.page(rows, |(session, ..)| Cursor { at: session.created_at, id: session.id.0 });
+    Ok(page.map(|(session, device, network)| PastSession { session, device, network }))
+}
+
+/// Writes down that everything held of somebody is about to be handed out, and gives the time.
+pub fn begin_export(work: &mut Work<'_>, who: &SignedIn) -> Result<Timestamp> {
+    let account = who.account.id;
+    throttle::before_change(work, account)?;
+    audit::record(work, "account.exported", Actor::Account(account), Some(account), &json!({}))?;
+    Ok(work.now())
 }
 
 /// Since when a session must have been used, and begun, to be good still.

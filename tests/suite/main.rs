@@ -33,6 +33,7 @@ mod mailed_secrets;
 mod migrations;
 mod my_emails;
 mod my_password;
+mod my_record;
 mod my_sessions;
 mod natively;
 mod openid_provider;

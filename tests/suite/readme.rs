@@ -43,6 +43,8 @@ const PROFILE_EDITED: &[&str] = &[
     "\"key\":\"shoe_size\",\"title\":\"Shoe size\",\"type\":\"number\",\"choices\":[],\"editable\":true",
     "\"custom\":{\"shoe_size\":38.5,\"tier\":\"gold\"}",
     "\"custom_withheld\":[]",
+    "\"action\":\"account.updated\",\"by\":\"me\"",
+    "\"exported_at\"",
 ];
 
 /// The lines of every `sh` block of a document.

@@ -10,7 +10,9 @@ pub mod identities;
 pub mod interactions;
 pub mod me;
 pub mod merges;
+pub mod my_activity;
 pub mod my_emails;
+pub mod my_export;
 pub mod my_password;
 pub mod my_sessions;
 pub mod password_resets;
@@ -51,6 +53,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(reauthentication::reauthenticate)
         .service(reauthentication::ask_for_reauthentication_code)
         .service(reauthentication::begin_reauthentication)
+        .service(my_activity::list_my_activity)
+        .service(my_export::export_me)
         .service(my_sessions::list_my_sessions)
         .service(my_sessions::end_my_other_sessions)
         .service(my_sessions::end_my_session)

@@ -5,7 +5,7 @@ use doorstep_core::Error;
 use doorstep_core::clock::Timestamp;
 use doorstep_core::id::SessionId;
 use doorstep_core::method::Method;
-use doorstep_core::own_sessions::{self, OwnSession};
+use doorstep_core::own_sessions::{self, OwnSession, PastSession};
 use doorstep_core::page::PageAsk;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -51,13 +51,57 @@ pub struct MySessionBody {
     pub expires_at: Timestamp,
 }
 
+/// The word for a way to sign in, and the provider's name where it is one.
+fn words(method: Method) -> (&'static str, Option<String>) {
+    match method {
+        Method::Password => ("password", None),
+        Method::SignUp => ("sign_up", None),
+        Method::Provider(name) => ("provider", Some(name.to_string())),
+    }
+}
+
+/// One of my sessions that is over.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MyPastSession, example = json!({
+    "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b14", "device": "Safari on iPhone", "network": "198.51.100.0/24",
+    "method": "provider", "provider": "google", "created_at": "2026-01-01T03:04:05Z",
+    "last_used_at": "2026-01-01T04:04:05Z", "ended_at": "2026-01-01T05:04:05Z"
+}))]
+pub struct PastSessionBody {
+    pub id: Uuid,
+    pub device: Option<String>,
+    pub network: Option<String>,
+    #[schema(value_type = SessionMethod)]
+    pub method: &'static str,
+    pub provider: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_used_at: Timestamp,
+    /// Null where it ran out.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl From<PastSession> for PastSessionBody {
+    fn from(past: PastSession) -> Self {
+        let (method, provider) = words(past.session.method);
+        Self {
+            id: past.session.id.0,
+            device: past.device,
+            network: past.network,
+            method,
+            provider,
+            created_at: past.session.created_at,
+            last_used_at: past.session.rotated_at,
+            ended_at: past.session.ended_at,
+        }
+    }
+}
+
 impl From<OwnSession> for MySessionBody {
     fn from(own: OwnSession) -> Self {
-        let (method, provider) = match own.session.method {
-            Method::Password => ("password", None),
-            Method::SignUp => ("sign_up", None),
-            Method::Provider(name) => ("provider", Some(name.to_string())),
-        };
+        let (method, provider) = words(own.session.method);
         Self {
             id: own.session.id.0,
             current: own.current,

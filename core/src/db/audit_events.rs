@@ -6,9 +6,12 @@ use serde_json::Value;
 use super::schema::audit_events;
 use super::types::Json;
 use super::work::Work;
-use crate::audit::Actor;
+use crate::activity::Recorded;
+use crate::audit::{Actor, ActorKind};
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId, RowId};
+use crate::page::PageAsk;
 
 pub fn insert(
     work: &mut Work<'_>,
@@ -33,4 +36,44 @@ pub fn insert(
         ))
         .execute(work.conn)?;
     Ok(())
+}
+
+/// Events of an account since then, of these kinds, the latest first.
+pub fn list_of_account(
+    work: &mut Work<'_>,
+    account: AccountId,
+    actions: &[&str],
+    since: Timestamp,
+    ask: PageAsk,
+) -> Result<Vec<Recorded>> {
+    let mut query = audit_events::table
+        .filter(audit_events::account_id.eq(account).and(audit_events::created_at.ge(since)))
+        .filter(audit_events::action.eq_any(actions))
+        .order(audit_events::id.desc())
+        .select((
+            audit_events::id,
+            audit_events::created_at,
+            audit_events::action,
+            audit_events::actor,
+            audit_events::actor_id,
+            audit_events::address,
+            audit_events::detail,
+        ))
+        .limit(ask.rows())
+        .into_boxed();
+    if let Some(cursor) = ask.after {
+        query = query.filter(audit_events::id.lt(AuditEventId(cursor.id)));
+    }
+    type Row = (AuditEventId, Timestamp, String, ActorKind, Option<RowId>, Option<String>, Json);
+    let rows = query.load::<Row>(work.conn)?;
+    let recorded = |(id, at, action, actor, actor_id, address, detail): Row| Recorded {
+        id,
+        at,
+        action,
+        actor,
+        actor_id: actor_id.map(|id| id.0),
+        address,
+        detail: detail.0,
+    };
+    Ok(rows.into_iter().map(recorded).collect())
 }

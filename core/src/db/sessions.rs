@@ -261,6 +261,31 @@ pub fn list_live(
     Ok(rows.into_iter().map(|(row, device, network)| (row.into(), device, network)).collect())
 }
 
+/// Sessions of an account that are not among [`list_live`], the newest first.
+pub fn list_past(
+    work: &mut Work<'_>,
+    account: &Account,
+    since: (Timestamp, Timestamp),
+    ask: PageAsk,
+) -> Result<Vec<Seen>> {
+    let over = sessions::ended_at
+        .is_not_null()
+        .or(sessions::epoch.ne(account.security_epoch))
+        .or(sessions::rotated_at.le(since.0))
+        .or(sessions::created_at.le(since.1));
+    let mut query = sessions::table
+        .filter(sessions::account_id.eq(account.id).and(over))
+        .order(sessions::id.desc())
+        .select((COLUMNS, sessions::device, sessions::network))
+        .limit(ask.rows())
+        .into_boxed();
+    if let Some(cursor) = ask.after {
+        query = query.filter(sessions::id.lt(SessionId(cursor.id)));
+    }
+    let rows = query.load::<(Row, Option<String>, Option<String>)>(work.conn)?;
+    Ok(rows.into_iter().map(|(row, device, network)| (row.into(), device, network)).collect())
+}
+
 /// A live session of an account: see [`list_live`].
 pub fn find_live(
     work: &mut Work<'_>,
@@ -295,19 +320,25 @@ pub fn has_others(work: &mut Work<'_>, session: &Session) -> Result<bool> {
     Ok(diesel::select(exists(others)).get_result::<bool>(work.conn)?)
 }
 
-/// Whether another of the account's sessions has begun since then on such a device in such a network.
+/// Whether another of the account's sessions has begun since then on such a device, which may be one that did not say
+/// what it is, in such a network.
 pub fn has_like(
     work: &mut Work<'_>,
     session: &Session,
     (device, network): (Option<&str>, Option<&str>),
     since: Timestamp,
 ) -> Result<bool> {
-    let (Some(device), Some(network)) = (device, network) else { return Ok(false) };
-    let like = sessions::table
+    let Some(network) = network else { return Ok(false) };
+    let there = sessions::table
         .filter(sessions::account_id.eq(session.account_id).and(sessions::id.ne(session.id)))
-        .filter(sessions::created_at.gt(since))
-        .filter(sessions::device.eq(device).and(sessions::network.eq(network)).assume_not_null());
-    Ok(diesel::select(exists(like)).get_result::<bool>(work.conn)?)
+        .filter(sessions::created_at.gt(since).and(sessions::network.eq(network)).assume_not_null());
+    let like = match device {
+        Some(device) => {
+            diesel::select(exists(there.filter(sessions::device.eq(device)))).get_result::<bool>(work.conn)?
+        }
+        None => diesel::select(exists(there.filter(sessions::device.is_null()))).get_result::<bool>(work.conn)?,
+    };
+    Ok(like)
 }
 
 /// Ends every live session of an account but this one; gives how many there were.
