@@ -38,6 +38,8 @@ pub fn insert(
     Ok(())
 }
 
+type Row = (AuditEventId, Timestamp, String, ActorKind, Option<RowId>, Option<String>, Json);
+
 /// Events of an account since then, of these kinds, the latest first.
 pub fn list_of_account(
     work: &mut Work<'_>,
@@ -64,7 +66,6 @@ pub fn list_of_account(
     if let Some(cursor) = ask.after {
         query = query.filter(audit_events::id.lt(AuditEventId(cursor.id)));
     }
-    type Row = (AuditEventId, Timestamp, String, ActorKind, Option<RowId>, Option<String>, Json);
     let rows = query.load::<Row>(work.conn)?;
     let recorded = |(id, at, action, actor, actor_id, address, detail): Row| Recorded {
         id,
