@@ -137,6 +137,7 @@ pub struct Links {
     /// Where an address that is added is proven; the page needs its `{id}` too.
     pub email: String,
     pub undo: String,
+    pub delete_account: String,
 }
 
 impl Default for Links {
@@ -147,13 +148,20 @@ impl Default for Links {
             admin: "http://localhost:3000/reset#token={token}".to_owned(),
             email: "http://localhost:3000/email#id={id}&token={token}".to_owned(),
             undo: "http://localhost:3000/undo#token={token}".to_owned(),
+            delete_account: "http://localhost:3000/delete-account#token={token}".to_owned(),
         }
     }
 }
 
 impl Links {
     fn check(&self) -> Result<(), String> {
-        let pages = [("sign_up", &self.sign_up), ("reset", &self.reset), ("admin", &self.admin), ("undo", &self.undo)];
+        let pages = [
+            ("sign_up", &self.sign_up),
+            ("reset", &self.reset),
+            ("admin", &self.admin),
+            ("undo", &self.undo),
+            ("delete_account", &self.delete_account),
+        ];
         for (key, link) in pages {
             check_link(key, link, &["{token}"], "reset#token={token}")?;
         }

@@ -97,6 +97,8 @@ problems! {
         "Remove an address, or give up one that is still to be proven.";
     TooManyCustomFields = "too_many_custom_fields", 409, "There are as many custom fields as there may be",
         "Delete one first: there are 50 at most.";
+    LastAdmin = "last_admin", 409, "It is the last admin's account",
+        "Let an operator invite another admin first, and let them sign in.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
@@ -359,6 +361,7 @@ impl From<Error> for Problem {
             Error::AddressStays => Self::new(Code::AddressStays),
             Error::PrimaryStays => Self::new(Code::PrimaryStays),
             Error::TooManyAddresses => Self::new(Code::TooManyAddresses),
+            Error::LastAdmin => Self::new(Code::LastAdmin),
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),

@@ -29,6 +29,8 @@ words! {
         AddEmail = "add_email",
         /// A session's holder shows that they are the owner: its code is good in that session alone.
         Reauthenticate = "reauthenticate",
+        /// An owner deletes their account: good in the session that asked alone.
+        DeleteAccount = "delete_account",
         /// Takes an account's ways in back to what they were before a change (rule 13). It outlives purges.
         EmailUndo = "email_undo",
     }

@@ -85,6 +85,8 @@ pub enum Error {
     PrimaryStays,
     #[error("the account has as many addresses as it may")]
     TooManyAddresses,
+    #[error("it is the last admin's account")]
+    LastAdmin,
     #[error("it is the last way in")]
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]

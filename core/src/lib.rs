@@ -19,6 +19,7 @@ pub mod desk_account;
 pub mod device;
 pub mod email;
 pub mod error;
+pub mod goodbye;
 pub mod hashing;
 pub mod house;
 pub mod html;

@@ -60,6 +60,9 @@ pub const MAIL_PER_CALLER: (u32, Duration) = (20, minutes(3));
 /// Messages one customer writes: more than anybody types, and too few to fill the house.
 pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10));
 
+/// Presence that was shown a moment ago: what deletes an account to which nothing can be mailed.
+pub const FRESH_A_MOMENT_AGO: Duration = Duration::from_secs(60);
+
 /// So long a device is known by what it is and where it signs in from, without a token of its own.
 pub const DEVICE_REMEMBERED: Duration = days(30);
 

@@ -94,6 +94,14 @@ pub enum MailContent {
         at: Timestamp,
         undo: Option<MailedUndo>,
     },
+    /// An owner is to confirm that their account is deleted.
+    DeleteAccount {
+        secret: MailedSecret,
+    },
+    /// It was deleted; to every address that was proven.
+    AccountDeleted {
+        at: Timestamp,
+    },
     /// Somebody has signed in from a device that the account does not know.
     NewDevice {
         at: Timestamp,
@@ -217,6 +225,8 @@ impl MailContent {
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
+            Self::DeleteAccount { .. } => "delete_account",
+            Self::AccountDeleted { .. } => "account_deleted",
             Self::NewDevice { .. } => "new_device",
             Self::Reauthenticate { .. } => "reauthenticate",
             Self::AddEmail { .. } => "add_email",
@@ -237,6 +247,7 @@ impl MailContent {
             | Self::Claim { secret }
             | Self::SignUpInstead { secret }
             | Self::AdminInvitation { secret }
+            | Self::DeleteAccount { secret }
             | Self::AddEmail { secret, .. } => Some(secret),
             Self::AlreadyRegistered
             | Self::PasswordSet { .. }
@@ -246,6 +257,7 @@ impl MailContent {
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
             | Self::AccountsMerged { .. }
+            | Self::AccountDeleted { .. }
             | Self::NewDevice { .. }
             | Self::Reauthenticate { .. }
             | Self::AddEmailNotice

@@ -1,5 +1,7 @@
 //! Sessions: sign-in, refresh with the lost-answer rule, sign-out, and who a request comes from.
 
+use std::time::Duration;
+
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -85,7 +87,13 @@ impl SignedIn {
     /// session: somebody may have copied it, and wait for the owner to come back.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.since(self.session.authenticated_at.min(self.shown_at)) < limits::FRESH
+        self.is_fresh_within(now, limits::FRESH)
+    }
+
+    /// [`SignedIn::is_fresh`] within another time.
+    #[must_use]
+    pub fn is_fresh_within(&self, now: Timestamp, time: Duration) -> bool {
+        now.since(self.session.authenticated_at.min(self.shown_at)) < time
     }
 
     pub fn require_fresh(&self, now: Timestamp) -> Result<()> {

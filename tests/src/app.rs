@@ -52,6 +52,7 @@ impl Default for Setup {
         config.links.admin = "https://help.shop.example/admin#token={token}".to_owned();
         config.links.email = "https://help.shop.example/email#id={id}&token={token}".to_owned();
         config.links.undo = "https://help.shop.example/undo#token={token}".to_owned();
+        config.links.delete_account = "https://help.shop.example/delete#token={token}".to_owned();
         config.hashing.threads = Some(2);
         Self {
             clock: Clock::movable(),

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::contract::COMMITTED;
 use crate::contract_people::desk_problems;
-use crate::forced::{becomes, tweets};
+use crate::forced::{account_of, becomes, tweets};
 use crate::linking::merges;
 use crate::reauthentication::{begins, brought, shows};
 use crate::talk::{path, posts, reads, starts};
@@ -150,11 +150,15 @@ fn told_problems(app: &App) -> Vec<Answer> {
     let broken = reads(app, &eve, &path(&started["id"], "/messages"));
     app.sql("ALTER TABLE lost_messages RENAME TO messages");
     posts(app, &eve, &path(&started["id"], "/messages"), &json!({ "body_text": "x" })).expect(201);
+    let started_by = SignedIn::of(&app.refreshes(&eve.refresh_token).expect(200));
+    app.wait_until_mail_is_carried();
+    app.sql(&format!("UPDATE accounts SET role = 'admin' WHERE id = {}", account_of("eve@example.org")));
+    let last_admin = app.client.delete("/v1/me").bearer(&started_by.access_token).send();
     let mut guesses = (0..60).map(|_| app.tries_to_sign_in("eve@example.org", "not it, not it, not it"));
     let slowed = guesses.find(|answer| answer.status == 429).unwrap();
     app.change_settings(|settings| settings.password_sign_in = false);
     let off = app.tries_to_sign_in("grace@example.org", PASSWORD);
-    vec![weak, gone, reused, broken, slowed, off]
+    vec![weak, gone, reused, broken, last_admin, slowed, off]
 }
 
 on_both_with_providers! {

@@ -21,6 +21,7 @@ mod enumeration;
 mod example_page;
 mod forced;
 mod full_disks;
+mod goodbye;
 mod guessing;
 mod keys;
 mod kill;

@@ -106,6 +106,8 @@ const ROWS: &[Row] = &[
     ("reauthenticate", Who::Customer, 404, CODE),
     ("ask_for_reauthentication_code", Who::Customer, 202, || json!({})),
     ("begin_reauthentication", Who::Customer, 404, NATIVE),
+    ("delete_me", Who::Customer, 202, NOTHING),
+    ("confirm_deletion", Who::Customer, 404, || json!({ "code": "ABCD-EFGH" })),
     ("list_my_activity", Who::Customer, 200, NOTHING),
     ("export_me", Who::Customer, 200, NOTHING),
     ("list_my_sessions", Who::Customer, 200, NOTHING),

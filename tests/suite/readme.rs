@@ -45,6 +45,7 @@ const PROFILE_EDITED: &[&str] = &[
     "\"custom_withheld\":[]",
     "\"action\":\"account.updated\",\"by\":\"me\"",
     "\"exported_at\"",
+    "now 410",
 ];
 
 /// The lines of every `sh` block of a document.

@@ -64,6 +64,7 @@ impl Mailer {
             admin_link: config.links.admin.clone(),
             email_link: config.links.email.clone(),
             undo_link: config.links.undo.clone(),
+            delete_account_link: config.links.delete_account.clone(),
             templates_dir: config.mail.templates.clone(),
         };
         let from = config.mail.from.parse().map_err(|error| {

@@ -19,7 +19,7 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 97] = embedded! {
+const EMBEDDED: [(&str, &str); 105] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
     "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
@@ -39,6 +39,8 @@ const EMBEDDED: [(&str, &str); 97] = embedded! {
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
     "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
+    "delete_account.en.txt" "delete_account.en.html" "delete_account.de.txt" "delete_account.de.html"
+    "account_deleted.en.txt" "account_deleted.en.html" "account_deleted.de.txt" "account_deleted.de.html"
     "new_device.en.txt" "new_device.en.html" "new_device.de.txt" "new_device.de.html"
     "add_email.en.txt" "add_email.en.html" "add_email.de.txt" "add_email.de.html"
     "add_email_notice.en.txt" "add_email_notice.en.html" "add_email_notice.de.txt" "add_email_notice.de.html"
@@ -63,6 +65,8 @@ pub struct RenderOptions {
     pub email_link: String,
     /// Where a change of the ways in is undone.
     pub undo_link: String,
+    /// Where it is confirmed that an account is deleted.
+    pub delete_account_link: String,
     /// Holds files that replace the embedded templates of the same name.
     pub templates_dir: Option<PathBuf>,
 }
@@ -127,6 +131,7 @@ impl Renderer {
             MailContent::SignUp { .. } | MailContent::SignUpInstead { .. } => &self.options.sign_up_link,
             MailContent::PasswordReset { .. } | MailContent::Claim { .. } => &self.options.reset_link,
             MailContent::AdminInvitation { .. } => &self.options.admin_link,
+            MailContent::DeleteAccount { .. } => &self.options.delete_account_link,
             MailContent::AccountsMerged { .. }
             | MailContent::EmailAdded { .. }
             | MailContent::PrimaryEmailChanged { .. }
@@ -134,6 +139,7 @@ impl Renderer {
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
+            | MailContent::AccountDeleted { .. }
             | MailContent::NewDevice { .. }
             | MailContent::Reauthenticate { .. }
             | MailContent::LinkNotice { .. }
@@ -175,6 +181,7 @@ impl Renderer {
             | MailContent::Claim { secret }
             | MailContent::SignUpInstead { secret }
             | MailContent::AdminInvitation { secret }
+            | MailContent::DeleteAccount { secret }
             | MailContent::AddEmail { secret, .. } => {
                 let (link_minutes, link_lifetime) = (secret.link_minutes, lifetime(secret.link_minutes, language));
                 let link = context! { link, link_minutes, link_lifetime };
@@ -197,7 +204,9 @@ impl Renderer {
             | MailContent::IdentityUnlinked { named, at } => {
                 context! { ..named_values(named), ..moment_values(*at, language), ..common }
             }
-            MailContent::PasswordSet { at } | MailContent::EmailChangesUndone { at } => {
+            MailContent::PasswordSet { at }
+            | MailContent::EmailChangesUndone { at }
+            | MailContent::AccountDeleted { at } => {
                 context! { ..moment_values(*at, language), ..common }
             }
             MailContent::AccountsMerged { at, undo } => {
@@ -305,6 +314,7 @@ fn check_options(options: &RenderOptions) -> Result<(), String> {
         ("admin", &options.admin_link),
         ("email", &options.email_link),
         ("undo", &options.undo_link),
+        ("delete-account", &options.delete_account_link),
     ];
     for (which, link) in links {
         if !link.contains("{token}") {

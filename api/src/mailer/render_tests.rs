@@ -12,6 +12,7 @@ fn options() -> RenderOptions {
         admin_link: "https://help.shop.example/admin#token={token}".to_owned(),
         email_link: "https://help.shop.example/email#id={id}&token={token}".to_owned(),
         undo_link: "https://help.shop.example/undo#token={token}".to_owned(),
+        delete_account_link: "https://help.shop.example/delete#token={token}".to_owned(),
         templates_dir: None,
     }
 }
@@ -81,6 +82,7 @@ fn each_mail_leads_to_its_page() {
             "sign_up" | "sign_up_instead" => Some("sign-up?a=1&b=2"),
             "password_reset" | "claim" => Some("reset"),
             "admin_invitation" => Some("admin"),
+            "delete_account" => Some("delete"),
             _ if content.undo().is_some() => Some("undo"),
             _ => None,
         };

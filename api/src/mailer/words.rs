@@ -67,6 +67,8 @@ pub fn samples() -> Vec<MailContent> {
         MailContent::SignUpInstead { secret: secret() },
         MailContent::AdminInvitation { secret: secret() },
         MailContent::PasswordSet { at },
+        MailContent::DeleteAccount { secret: secret() },
+        MailContent::AccountDeleted { at },
         MailContent::Reauthenticate { code: code(), code_minutes: 10 },
         MailContent::AddEmail { secret: secret(), id: ChallengeId(Uuid::nil()) },
         MailContent::AddEmailNotice,

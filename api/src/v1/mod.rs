@@ -11,6 +11,7 @@ pub mod interactions;
 pub mod me;
 pub mod merges;
 pub mod my_activity;
+pub mod my_deletion;
 pub mod my_emails;
 pub mod my_export;
 pub mod my_password;
@@ -28,6 +29,7 @@ pub mod social_emails;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Every route of version 1, and with it the document that describes them.
+#[expect(clippy::too_many_lines, reason = "a table, and the whole of it")]
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(sign_in_options::get_sign_in_options)
@@ -53,6 +55,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(reauthentication::reauthenticate)
         .service(reauthentication::ask_for_reauthentication_code)
         .service(reauthentication::begin_reauthentication)
+        .service(my_deletion::delete_me)
+        .service(my_deletion::confirm_deletion)
         .service(my_activity::list_my_activity)
         .service(my_export::export_me)
         .service(my_sessions::list_my_sessions)

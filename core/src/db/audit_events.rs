@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use serde_json::Value;
 
+use super::lock::Lock;
 use super::schema::audit_events;
 use super::types::Json;
 use super::work::Work;
@@ -77,4 +78,17 @@ pub fn list_of_account(
         detail: detail.0,
     };
     Ok(rows.into_iter().map(recorded).collect())
+}
+
+/// Nothing is left of where an account's owner was, and on what device.
+pub fn forget(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let theirs = audit_events::account_id.eq(account);
+    diesel::update(audit_events::table.filter(theirs))
+        .set(audit_events::address.eq(None::<&str>))
+        .execute(work.conn)?;
+    diesel::update(audit_events::table.filter(theirs.and(audit_events::action.eq("session.new_device"))))
+        .set(audit_events::detail.eq(Json(serde_json::json!({}))))
+        .execute(work.conn)?;
+    Ok(())
 }

@@ -262,3 +262,20 @@ pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Re
     let ids = old.filter(old.field(challenges::expires_at).lt(before)).select(old.field(challenges::id)).limit(at_most);
     Ok(diesel::delete(challenges::table.filter(challenges::id.eq_any(ids))).execute(work.conn)?)
 }
+
+/// Deletes all that were ever made for an account. Nothing in the outbox names them any more.
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::delete(challenges::table.filter(challenges::account_id.eq(account))).execute(work.conn)?;
+    Ok(())
+}
+
+/// Forgets what was mailed to an address while it was nobody's: the address is no longer in it.
+pub fn delete_unbound(work: &mut Work<'_>, address: &EmailAddress) -> Result<()> {
+    work.must_hold(Lock::Identity(&IdentityKey::email(address)))?;
+    let unbound = challenges::address.eq(address.as_str()).and(challenges::account_id.is_null());
+    let ids = challenges::table.filter(unbound).select(challenges::id).load::<ChallengeId>(work.conn)?;
+    super::outbox::unname(work, &ids)?;
+    diesel::delete(challenges::table.filter(challenges::id.eq_any(&ids))).execute(work.conn)?;
+    Ok(())
+}

@@ -53,3 +53,9 @@ pub fn insert(work: &mut Work<'_>, key: &IdempotencyKey, result: Uuid) -> Result
 pub fn delete_before(work: &mut Work<'_>, before: Timestamp) -> Result<usize> {
     Ok(diesel::delete(idempotency_keys::table.filter(idempotency_keys::created_at.lt(before))).execute(work.conn)?)
 }
+
+/// Forgets all that a caller has sent.
+pub fn delete_of(work: &mut Work<'_>, caller: &str) -> Result<()> {
+    diesel::delete(idempotency_keys::table.filter(idempotency_keys::caller.eq(caller))).execute(work.conn)?;
+    Ok(())
+}

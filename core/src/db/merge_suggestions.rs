@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::conn::Both;
+use super::lock::Lock;
 use super::schema::merge_suggestions;
 use super::work::Work;
 use crate::error::Result;
@@ -22,5 +23,13 @@ pub fn insert(work: &mut Work<'_>, one: AccountId, other: AccountId, reason: &st
         .on_conflict((merge_suggestions::account_id, merge_suggestions::other_id))
         .do_nothing();
     Both(insert).execute(work.conn)?;
+    Ok(())
+}
+
+/// Deletes all that name an account.
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let named = merge_suggestions::account_id.eq(account).or(merge_suggestions::other_id.eq(account));
+    diesel::delete(merge_suggestions::table.filter(named)).execute(work.conn)?;
     Ok(())
 }

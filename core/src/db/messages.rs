@@ -3,6 +3,7 @@
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
+use super::lock::Lock;
 use super::schema::{messages, read_marks};
 use super::types::Json;
 use super::work::Work;
@@ -150,6 +151,15 @@ pub fn insert(work: &mut Work<'_>, new: &Message) -> Result<()> {
             messages::sent_at.eq(new.sent_at),
             messages::created_at.eq(new.created_at),
         ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// What an account's owner wrote stays, and no longer says what they are called.
+pub fn forget_author(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::update(messages::table.filter(messages::author_account_id.eq(account)))
+        .set(messages::author_name.eq(None::<&str>))
         .execute(work.conn)?;
     Ok(())
 }

@@ -150,3 +150,26 @@ pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Re
     let ids = old.filter(old.field(outbox::finished_at).lt(before)).select(old.field(outbox::id)).limit(at_most);
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(work.conn)?)
 }
+
+/// What waits of an account's challenges is not sent, and nothing names them any more.
+pub fn forget_challenges(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    let now = work.now();
+    let theirs = challenges::table.filter(challenges::account_id.eq(account)).select(challenges::id.nullable());
+    diesel::update(outbox::table)
+        .filter(outbox::challenge_id.eq_any(theirs).and(outbox::state.eq(State::Waiting)))
+        .set((outbox::state.eq(State::Expired), outbox::sealed_payload.eq(None::<&[u8]>), outbox::finished_at.eq(now)))
+        .execute(work.conn)?;
+    let theirs = challenges::table.filter(challenges::account_id.eq(account)).select(challenges::id.nullable());
+    diesel::update(outbox::table.filter(outbox::challenge_id.eq_any(theirs)))
+        .set((outbox::challenge_id.eq(None::<ChallengeId>), outbox::last_error.eq(None::<&str>)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Nothing names these challenges any more.
+pub fn unname(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
+    diesel::update(outbox::table.filter(outbox::challenge_id.eq_any(ids)))
+        .set((outbox::challenge_id.eq(None::<ChallengeId>), outbox::last_error.eq(None::<&str>)))
+        .execute(work.conn)?;
+    Ok(())
+}

@@ -39,3 +39,9 @@ pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId) -> Result<(
         .execute(work.conn)?;
     Ok(())
 }
+
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::delete(read_marks::table.filter(read_marks::account_id.eq(account))).execute(work.conn)?;
+    Ok(())
+}

@@ -16,3 +16,9 @@ pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId) -> Result<(
         .execute(work.conn)?;
     Ok(())
 }
+
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::delete(reading_grants::table.filter(reading_grants::account_id.eq(account))).execute(work.conn)?;
+    Ok(())
+}

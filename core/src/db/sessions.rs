@@ -360,3 +360,10 @@ pub fn end_all(work: &mut Work<'_>, account: AccountId, reason: EndReason) -> Re
         .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
         .execute(work.conn)?)
 }
+
+/// Deletes every session that an account has, or had.
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    diesel::delete(sessions::table.filter(sessions::account_id.eq(account))).execute(work.conn)?;
+    Ok(())
+}

@@ -3,7 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::schema::social_flows;
+use super::lock::Lock;
+use super::schema::{sessions, social_flows};
 use super::work::Work;
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -180,4 +181,13 @@ pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Re
     let ids =
         old.filter(old.field(social_flows::expires_at).lt(before)).select(old.field(social_flows::id)).limit(at_most);
     Ok(diesel::delete(social_flows::table.filter(social_flows::id.eq_any(ids))).execute(work.conn)?)
+}
+
+/// Deletes every flow of an account, and of its sessions.
+pub fn delete_all(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let theirs = sessions::table.filter(sessions::account_id.eq(account)).select(sessions::id.nullable());
+    diesel::delete(social_flows::table.filter(social_flows::account_id.eq(account))).execute(work.conn)?;
+    diesel::delete(social_flows::table.filter(social_flows::session_id.eq_any(theirs))).execute(work.conn)?;
+    Ok(())
 }

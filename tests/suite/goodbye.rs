@@ -1,0 +1,376 @@
+//! Somebody deletes their account: nothing is left of them but what the desk must keep of conversations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel::sql_types::Text;
+use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
+use doorstep_core::api_key::Scope;
+use doorstep_core::db::Conn;
+use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
+use doorstep_tests::social::{Social, proven, signed_in};
+use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
+use serde_json::{Value, json};
+
+use crate::linking::merges;
+use crate::talk::{agent_answers, email_in, reads, starts};
+
+const ADA: &str = "ada@example.org";
+
+fn asks(app: &App, who: &SignedIn) -> Answer {
+    app.client.delete("/v1/me").bearer(&who.access_token).send()
+}
+
+fn confirms(app: &App, who: &SignedIn, body: &Value) -> Answer {
+    app.client.post("/v1/me/deletion/confirm").bearer(&who.access_token).json(body).send()
+}
+
+fn ada(app: &App) -> SignedIn {
+    app.claims(ADA);
+    app.signs_in(ADA)
+}
+
+/// From the asking to the end.
+fn leaves(app: &App, who: &SignedIn, address: &str) {
+    let asked = asks(app, who).expect(202).json();
+    assert_eq!(asked["email"], address);
+    let mail = app.secret_mailed_to(address);
+    confirms(app, who, &json!({ "token": mail.token })).expect(204);
+}
+
+fn state(app: &App, id: &Value) -> Answer {
+    let key = app.api_key(&[Scope::AccountsRead]);
+    app.client.get(&format!("/v1/accounts/{}", id.as_str().unwrap())).bearer(&key).send()
+}
+
+on_both! {
+    fn an_account_is_deleted_by_a_mail_and_the_session_that_asked(app) {
+        let pushed = app.push(&email_in("case-1", ADA)).expect(201).json();
+        let ada = ada(app);
+        let other = app.signs_in(ADA);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        assert_eq!(mail.subject, "Confirm that your account at Shop Help is deleted");
+        for body in [json!({ "token": mail.token }), json!({ "code": mail.code })] {
+            assert_eq!(confirms(app, &other, &body).expect(404).code(), "secret_not_found", "another session of hers");
+        }
+        app.client.post("/v1/password-resets/confirm").json(&json!({ "token": mail.token, "password": OTHER_PASSWORD })).send().expect(404);
+        app.me(&ada.access_token).expect(200);
+        confirms(app, &ada, &json!({ "code": mail.code })).expect(204);
+        for session in [&ada, &other] {
+            app.me(&session.access_token).expect(401);
+            app.refreshes(&session.refresh_token).expect(401);
+        }
+        app.tries_to_sign_in(ADA, PASSWORD).expect(401);
+        assert_eq!(state(app, &ada.account["id"]).expect(410).code(), "account_deleted");
+        assert_eq!(app.mail_to(ADA).pop().unwrap().subject(), "Your account at Shop Help was deleted");
+        assert_eq!(app.count("SELECT count(*) AS n FROM audit_events WHERE action = 'account.deleted'"), 1);
+        assert_eq!(app.count("SELECT count(*) AS n FROM outbox WHERE kind = 'event' AND topic = 'account.deleted'"), 1);
+        let key = app.api_key(&[Scope::ConversationsRead]);
+        let case = format!("/v1/conversations/{}/messages", pushed["conversation_id"].as_str().unwrap());
+        let kept = app.client.get(&case).bearer(&key).send().expect(200).json();
+        assert!(kept["items"][0]["body_text"].is_string(), "the desk keeps what was said");
+        assert_eq!(kept["items"][0]["author_name"], Value::Null);
+    }
+
+    fn whoever_writes_again_begins_anew_and_sees_nothing_of_before(app) {
+        let pushed = app.push(&email_in("case-1", ADA)).expect(201).json();
+        let before = ada(app);
+        let started = starts(app, &before, "Mine alone", "A secret of hers.");
+        leaves(app, &before, ADA);
+        let mut again = email_in("case-1", ADA);
+        again["external_id"] = json!("after-1");
+        let into_the_old = app.push(&again).expect(201).json();
+        assert_eq!(into_the_old["conversation_id"], pushed["conversation_id"]);
+        assert_eq!(into_the_old["outcome"], "held", "a case of nobody's, and a stranger in it");
+        let anew = app.push(&email_in("case-2", ADA)).expect(201).json();
+        assert_ne!(anew["account_id"], before.account["id"]);
+        app.push(&agent_answers(&pushed["conversation_id"], "An answer to the old case.")).expect(201);
+        let ada = ada(app);
+        let seen: Vec<_> = app.conversations_of(&ada).iter().map(|c| c["id"].clone()).collect();
+        assert_eq!(seen, [anew["conversation_id"].clone()]);
+        for old in [&pushed["conversation_id"], &started["id"]] {
+            reads(app, &ada, &format!("/v1/me/conversations/{}", old.as_str().unwrap())).expect(404);
+        }
+        assert_eq!(app.client.get("/v1/me").bearer(&ada.access_token).send().json()["full_name"], Value::Null);
+    }
+
+    fn se_18_it_takes_a_fresh_session_to_the_end(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        app.advance(Duration::from_secs(601));
+        let ada = SignedIn::of(&app.refreshes(&ada.refresh_token).expect(200));
+        assert_eq!(asks(app, &ada).expect(403).code(), "reauth_required");
+        assert_eq!(confirms(app, &ada, &json!({ "token": mail.token })).expect(403).code(), "reauth_required");
+        let fresh = app.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(&json!({ "password": PASSWORD })).send();
+        let ada = SignedIn::of(&fresh.expect(200));
+        confirms(app, &ada, &json!({ "token": mail.token })).expect(204);
+    }
+
+    fn a_recovery_between_ends_it(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        app.claims_with(ADA, OTHER_PASSWORD);
+        confirms(app, &ada, &json!({ "token": mail.token })).expect(401);
+        let ada = SignedIn::of(&app.tries_to_sign_in(ADA, OTHER_PASSWORD).expect(201));
+        confirms(app, &ada, &json!({ "token": mail.token })).expect(404);
+        app.me(&ada.access_token).expect(200);
+    }
+
+    fn a_secret_that_is_none_deletes_nothing(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        for bad in [json!({}), json!({ "token": "x", "code": "y" })] {
+            confirms(app, &ada, &bad).expect(422);
+        }
+        for _ in 0..5 {
+            confirms(app, &ada, &json!({ "code": "AAAA-AAAA" })).expect(404);
+        }
+        confirms(app, &ada, &json!({ "code": mail.code })).expect(404);
+        confirms(app, &ada, &json!({ "token": mail.token[1..] })).expect(404);
+        app.advance(Duration::from_secs(1801));
+        let later = app.signs_in(ADA);
+        confirms(app, &later, &json!({ "token": mail.token })).expect(404);
+        app.me(&later.access_token).expect(200);
+    }
+
+    fn ad_03_the_last_admin_stays(app) {
+        let ada = ada(app);
+        app.sql("UPDATE accounts SET role = 'admin'");
+        assert_eq!(asks(app, &ada).expect(409).code(), "last_admin");
+        let boss = app.signs_up("boss@example.org");
+        asks(app, &ada).expect(409);
+        app.sql(&format!("UPDATE accounts SET role = 'admin' WHERE id = {}", crate::forced::account_of("boss@example.org")));
+        leaves(app, &ada, ADA);
+        assert_eq!(asks(app, &boss).expect(409).code(), "last_admin");
+    }
+
+    fn two_admins_who_leave_at_once_leave_one(app) {
+        let people: Vec<(SignedIn, String)> = ["one@example.org", "two@example.org"].iter().map(|email| {
+            (app.signs_up(email), (*email).to_owned())
+        }).collect();
+        app.wait_until_mail_is_carried();
+        app.sql("UPDATE accounts SET role = 'admin'");
+        let tokens: Vec<String> = people.iter().map(|(who, email)| {
+            asks(app, who).expect(202);
+            app.secret_mailed_to(email).token
+        }).collect();
+        let statuses = in_parallel(2, |n| confirms(app, &people[n].0, &json!({ "token": tokens[n] })).status);
+        let mut sorted = statuses.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [204, 409], "{statuses:?}");
+        assert_eq!(app.count("SELECT count(*) AS n FROM accounts WHERE role = 'admin' AND state = 'claimed'"), 1);
+    }
+
+    fn i6_it_is_confirmed_once_also_beside_other_doings(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        let statuses = in_parallel(8, |n| match n % 4 {
+            0 | 1 => confirms(app, &ada, &json!({ "token": mail.token })).status,
+            2 => app.push(&email_in(&format!("case-{n}"), ADA)).status,
+            _ => app.asks_to_add(&ada, &format!("ada-{n}@example.org")).status,
+        });
+        assert_eq!([0, 1, 4, 5].iter().filter(|n| statuses[**n] == 204).count(), 1, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [201, 202, 204, 401, 404].contains(status)), "{statuses:?}");
+        app.me(&ada.access_token).expect(401);
+        assert_eq!(app.count("SELECT count(*) AS n FROM identities i JOIN accounts a ON a.id = i.account_id WHERE a.state = 'deleted'"), 0);
+        app.refreshes(&ada.refresh_token).expect(401);
+    }
+
+    fn a_sign_in_beside_it_opens_nothing_that_stays(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        let answers = in_parallel(6, |n| match n {
+            0 => confirms(app, &ada, &json!({ "token": mail.token })),
+            1 => app.refreshes(&ada.refresh_token),
+            _ => app.tries_to_sign_in(ADA, PASSWORD),
+        });
+        assert_eq!(answers[0].status, 204);
+        for answer in answers[1..].iter().filter(|answer| [200, 201].contains(&answer.status)) {
+            let late = SignedIn::of(answer);
+            app.me(&late.access_token).expect(401);
+            app.refreshes(&late.refresh_token).expect(401);
+        }
+        assert_eq!(app.count("SELECT count(*) AS n FROM sessions"), 0);
+    }
+}
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = Text)]
+    in_table: String,
+    #[diesel(sql_type = Text)]
+    named: String,
+}
+
+/// Every table of the database itself, with its columns.
+fn tables(app: &App) -> BTreeMap<String, Vec<String>> {
+    let mut conn = app.connection();
+    let sql = match conn {
+        Conn::Pg(_) => {
+            "SELECT table_name::text AS in_table, column_name::text AS named FROM information_schema.columns \
+             WHERE table_schema = 'public'"
+        }
+        Conn::Sqlite(_) => {
+            "SELECT m.name AS in_table, c.name AS named FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+             WHERE m.type = 'table'"
+        }
+    };
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for column in sql_query(sql).load::<Column>(&mut conn).unwrap() {
+        tables.entry(column.in_table).or_default().push(column.named);
+    }
+    tables
+}
+
+/// What is decided of each table: how many rows of a person who has left it may still have.
+const DECIDED: [(&str, &str); 23] = [
+    ("__diesel_schema_migrations", "nothing of anybody"),
+    ("accounts", "a row with no more than an id and times"),
+    ("api_keys", "nothing of customers"),
+    ("audit_events", "what was done and when, without where and by what"),
+    ("challenges", "deleted"),
+    ("conversations", "kept for the desk, without a requester"),
+    ("credentials", "deleted"),
+    ("custom_fields", "nothing of anybody"),
+    ("idempotency_keys", "deleted"),
+    ("identities", "deleted"),
+    ("instance", "nothing of anybody"),
+    ("interactions", "kept without whom a push named"),
+    ("merge_suggestions", "deleted"),
+    ("messages", "kept for the desk, without the author's name"),
+    ("outbox", "sealed until it is sent, then forgotten"),
+    ("proofs", "deleted"),
+    ("read_marks", "deleted"),
+    ("reading_grants", "deleted"),
+    ("sessions", "deleted"),
+    ("settings", "nothing of anybody"),
+    ("signing_keys", "nothing of anybody"),
+    ("social_flows", "deleted"),
+    ("throttles", "keys that say nothing of whom they are"),
+];
+
+/// Tables in which no row of a person who has left may stand.
+const EMPTY: [&str; 10] = [
+    "challenges",
+    "credentials",
+    "idempotency_keys",
+    "identities",
+    "merge_suggestions",
+    "proofs",
+    "read_marks",
+    "reading_grants",
+    "sessions",
+    "social_flows",
+];
+
+/// Ada does everything that there is to do; gives her last session.
+fn lives_here(social: &Social) -> SignedIn {
+    let mut first = email_in("case-1", ADA);
+    first["from"]["name"] = json!("Ada Lovelace");
+    let pushed = social.push(&first).expect(201).json();
+    social.push(&agent_answers(&pushed["conversation_id"], "Hello.")).expect(201);
+    let mut tweet = json!({
+        "source": "desk", "external_id": "tweet-1", "channel": "twitter", "direction": "inbound",
+        "from": { "twitter": { "id": "12345678", "handle": "adatweets" }, "email": ADA, "name": "Ada Lovelace" },
+        "conversation": { "external_id": "case-tweet", "subject": "A tweet" }, "message": { "body_text": "Hello?" },
+    });
+    social.push(&tweet).expect(201);
+    tweet["external_id"] = json!("tweet-2");
+    social.push(&tweet).expect(201);
+    let other = signed_in(social.arrives_by_google("g-88", &proven("lovelace@gmail.com")));
+    social.claims(ADA);
+    let sign_in = social.client.post("/v1/sessions").header("x-forwarded-for", "203.0.113.77");
+    let sign_in =
+        sign_in.header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+    let ada = SignedIn::of(&sign_in.json(&json!({ "email": ADA, "password": PASSWORD })).send().expect(201));
+    let change = json!({ "full_name": "Ada Lovelace", "phone": "+441632960961", "avatar_url": "https://img.example/ada.png",
+        "locale": "en-GB", "time_zone": "Europe/London", "notifications": { "announcements": true } });
+    social.client.patch("/v1/me").bearer(&ada.access_token).json(&change).send().expect(200);
+    merges(social, &ada, &other, false).expect(200);
+    social.links_twitter(&ada, "adatweets", "12345678").expect(200);
+    social.adds(&ada, "ada@lovelace.example");
+    social.asks_to_add(&ada, "ada@pending.example").expect(202);
+    social.asks_for_reset("ada@lovelace.example").expect(202);
+    let case = format!("/v1/me/conversations/{}/read", pushed["conversation_id"].as_str().unwrap());
+    social.client.post(&case).bearer(&ada.access_token).send().expect(204);
+    let start = json!({ "subject": "Where is my order?", "message": { "body_text": "It was to come." } });
+    let request = social.client.post("/v1/me/conversations").bearer(&ada.access_token).header("idempotency-key", "k-1");
+    request.json(&start).send().expect(201);
+    social.begins_to_link(&ada, "facebook");
+    signed_in(social.arrives_by_google("g-88", &json!({})))
+}
+
+on_both_with_providers! {
+    fn what_a_deleted_person_left_behind_by_listing_every_table(social) {
+        let ada = lives_here(social);
+        let told = [ADA, "lovelace@gmail.com", "ada@lovelace.example"];
+        let needles = [
+            "ada@", "lovelace", "Lovelace", "12345678", "adatweets", "g-88", "441632960961", "ada.png", "Europe/London",
+            "203.0.113", "Firefox", "127.0.0.", "pending.example",
+        ];
+        let tables = tables(social);
+        let decided: Vec<&str> = DECIDED.iter().map(|(table, _)| *table).collect();
+        assert_eq!(tables.keys().map(String::as_str).collect::<Vec<_>>(), decided, "what is to become of a new table?");
+        let page = include_str!("../../docs/privacy.md");
+        for table in &decided {
+            assert!(page.contains(&format!("`{table}`")), "docs/privacy.md leaves out {table}");
+        }
+        let found = |needle: &str| -> Vec<String> {
+            let columns = tables.iter().flat_map(|(table, columns)| columns.iter().map(move |column| (table, column)));
+            let holds = |(table, column): &(&String, &String)| {
+                social.count(&format!("SELECT count(*) AS n FROM {table} WHERE CAST({column} AS TEXT) LIKE '%{needle}%'")) > 0
+            };
+            columns.filter(holds).map(|(table, column)| format!("{table}.{column}")).collect()
+        };
+        social.wait_until_mail_is_carried();
+        let before: Vec<_> = needles.iter().map(|needle| found(needle)).collect();
+        assert!(before.iter().all(|places| !places.is_empty()), "each was somewhere: {before:?}");
+        leaves(social, &ada, ADA);
+        social.wait_until_mail_is_carried();
+        for needle in needles {
+            assert_eq!(found(needle), Vec::<String>::new(), "{needle}");
+        }
+        for table in EMPTY {
+            assert_eq!(social.count(&format!("SELECT count(*) AS n FROM {table}")), 0, "{table}");
+        }
+        for address in told {
+            assert_eq!(social.mail_to(address).pop().unwrap().subject(), "Your account at Shop Help was deleted");
+        }
+        assert_eq!(social.count("SELECT count(*) AS n FROM conversations"), 3, "the desk keeps what was said");
+        assert!(social.count("SELECT count(*) AS n FROM messages WHERE body_text <> ''") >= 4);
+        assert_eq!(social.count("SELECT count(*) AS n FROM conversations WHERE requester_id IS NOT NULL"), 0);
+        let anew = signed_in(social.arrives_by_google("g-88", &proven("lovelace@gmail.com")));
+        assert_ne!(anew.account["id"], ada.account["id"]);
+        assert!(social.conversations_of(&anew).is_empty());
+    }
+
+    fn without_an_address_a_sign_in_of_a_moment_ago_is_what_confirms(social) {
+        crate::forced::tweets(social, &json!({ "twitter": { "id": "12", "handle": "ada" } }));
+        let ada = signed_in(social.arrives_by_twitter("ada", "12"));
+        social.advance(Duration::from_secs(61));
+        assert_eq!(asks(social, &ada).expect(403).code(), "reauth_required");
+        social.me(&ada.access_token).expect(200);
+        let again = signed_in(social.arrives_by_twitter("ada", "12"));
+        asks(social, &again).expect(204);
+        social.me(&again.access_token).expect(401);
+        social.me(&ada.access_token).expect(401);
+        let anew = social.arrives_by_twitter("ada", "12").expect(200).json();
+        assert_eq!(anew["status"], "email_required", "whom nobody has met");
+    }
+
+    fn an_undo_that_was_open_brings_nothing_back(social) {
+        let ada = { social.claims(ADA); social.signs_in(ADA) };
+        social.adds(&ada, "ada@lovelace.example");
+        let undo = social.undo_mailed_to(ADA);
+        leaves(social, &ada, ADA);
+        assert!([404, 410].contains(&social.inspects_undo(&undo).status));
+        assert!([404, 410].contains(&social.undoes(&json!({ "token": undo })).status));
+    }
+}
