@@ -1,5 +1,10 @@
 //! An owner deletes their account: asked for in a fresh session, confirmed by a mail, and then nothing is left of them but
 //! what the desk must keep of conversations.
+//!
+//! Nothing is left to undo either (rule 13). Whoever has stolen a session and added an address of their own must not get
+//! rid of the owner's undo by this: the mail goes to whoever was there first ([`linking::who_confirms`]).
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -17,7 +22,7 @@ use crate::mail::MailContent;
 use crate::own_emails::Shown;
 use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
-use crate::{limits, mailed_secret, outbox, throttle, ways_in};
+use crate::{limits, linking, mailed_secret, outbox, throttle, undo, ways_in};
 
 /// What came of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +33,23 @@ pub enum Asked {
     Deleted,
 }
 
-/// Asks to delete the owner's account. An account without an address is deleted at once, by a session that was made fresh
-/// within the last minute.
+/// Asks to delete the owner's account. One to which nothing can be mailed is deleted at once, by a session that was made
+/// fresh again within the last minute: whoever has only copied its tokens cannot do that.
 pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
     is_not_the_last_admin(work, &who)?;
-    let Some(address) = first_address(work, &who)? else {
-        let who = hold_all(work, claims)?;
-        let shown_now = who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO);
-        if first_address(work, &who)?.is_some() {
+    let Some(address) = who_confirms(work, &who)? else {
+        let (who, _) = hold_all(work, claims)?;
+        if who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
         }
-        if !shown_now {
+        is_not_the_last_admin(work, &who)?;
+        let session = &who.session;
+        // by a token of after that: one of before does not become fresh with its session
+        let again = session.authenticated_at > session.created_at
+            && who.shown_at.as_seconds() >= session.authenticated_at.as_seconds();
+        if !again || !who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO) {
             return Err(Error::Stale);
         }
         delete(work, &who)?;
@@ -50,7 +59,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let held = mailed_secret::hold_address_and_look_up(work, &address)?;
     let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;
-    if first_address(work, &who)?.as_ref() != Some(&address) {
+    if who_confirms(work, &who)?.as_ref() != Some(&address) {
         return Err(Error::Overtaken);
     }
     let expires_at = work.now() + limits::LINK_LIFE;
@@ -80,35 +89,53 @@ pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Res
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
     throttle::before_try(work)?;
-    let who = hold_all(work, claims)?;
+    let (who, held) = hold_all(work, claims)?;
     who.require_fresh(work.now())?;
-    let challenge = recognise(work, &who, shown)?;
+    let challenge = recognise(work, &who, &held, shown)?;
+    // the mailbox that has the say may be another by now
+    if who_confirms(work, &who)?.as_ref() != Some(&challenge.address) {
+        return Err(Error::SecretGone);
+    }
     is_not_the_last_admin(work, &who)?;
     challenge::spend(work, challenge.id)?;
     delete(work, &who)
 }
 
-fn first_address(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddress>> {
+/// Whose mailbox has the say now; nobody's, where there is none to mail to.
+fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddress>> {
+    let open = undo::list_open(work, who.account.id)?;
+    let undos: Vec<_> = open.iter().map(|undo| (&undo.address, undo.since, undo.back_to)).collect();
     let mine = db::identities::list_proven(work, who.account.id)?;
     let emails = || mine.iter().filter(|identity| identity.key.kind == IdentityKind::Email);
-    let first = emails().find(|email| email.is_primary).or_else(|| emails().next());
-    first.map(|email| EmailAddress::stored(&email.key.subject)).transpose()
+    let primary = emails().find(|email| email.is_primary).or_else(|| emails().next());
+    let primary = primary.map(|email| EmailAddress::stored(&email.key.subject)).transpose()?;
+    Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
 }
 
-/// Holds the house, all that the account is known by, and the account.
-fn hold_all(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
+/// Holds the house, all that the account is known by, whoever may undo something of it, and the account. Gives the keys of
+/// those who may.
+fn hold_all(work: &mut Work<'_>, claims: &AccessClaims) -> Result<(SignedIn, Vec<IdentityKey>)> {
     work.hold(&[Lock::House])?;
-    ways_in::hold_all(work, &[claims.sub], &[])?;
-    session::authenticate_to_write(work, claims)
+    let keys: Vec<IdentityKey> =
+        undo::list_open(work, claims.sub)?.iter().map(|undo| IdentityKey::email(&undo.address)).collect();
+    ways_in::hold_all(work, &[claims.sub], &keys.iter().collect::<Vec<_>>())?;
+    Ok((session::authenticate_to_write(work, claims)?, keys))
 }
 
 /// There must be somebody who can sign in as an admin.
 fn is_not_the_last_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    let last = who.account.role == Role::Admin && !db::accounts::has_another_admin(work, who.account.id)?;
-    if last { Err(Error::LastAdmin) } else { Ok(()) }
+    if who.account.role != Role::Admin {
+        return Ok(());
+    }
+    for other in db::accounts::list_other_admins(work, who.account.id)? {
+        if !ways_in::usable(work, other)?.identities.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(Error::LastAdmin)
 }
 
-fn recognise(work: &mut Work<'_>, who: &SignedIn, shown: &Shown) -> Result<Challenge> {
+fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown: &Shown) -> Result<Challenge> {
     let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::DeleteAccount)?;
     asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
     let now = work.now();
@@ -122,10 +149,14 @@ fn recognise(work: &mut Work<'_>, who: &SignedIn, shown: &Shown) -> Result<Chall
             found.ok_or_else(|| Error::SecretUnknown.and_keep())
         }
         Shown::Code(code) => {
-            // its address is held with all others of the account
-            asked.retain(|c| {
-                challenge::takes_codes(c, now) && work.holds(Lock::Identity(&IdentityKey::email(&c.address)))
-            });
+            // one that was asked for meanwhile, at an address that is not held, is not what this code is for
+            let mine: Vec<IdentityKey> =
+                db::identities::list(work, who.account.id)?.into_iter().map(|identity| identity.key).collect();
+            let held = |c: &Challenge| {
+                let key = IdentityKey::email(&c.address);
+                (mine.contains(&key) || undoers.contains(&key)) && work.holds(Lock::Identity(&key))
+            };
+            asked.retain(|c| challenge::takes_codes(c, now) && held(c));
             challenge::match_code(work, asked, code)
         }
     }
@@ -134,7 +165,9 @@ fn recognise(work: &mut Work<'_>, who: &SignedIn, shown: &Shown) -> Result<Chall
 /// Erases an owner. All of it is held.
 fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     let account = who.account.id;
-    ways_in::tell_proven_addresses(work, account, &MailContent::AccountDeleted { at: work.now() })?;
+    let mut told: BTreeSet<String> = ways_in::proven_addresses(work, account)?.into_iter().collect();
+    told.extend(undo::list_open(work, account)?.into_iter().map(|undo| undo.address.to_string()));
+    ways_in::tell(work, account, told.into_iter().collect(), &MailContent::AccountDeleted { at: work.now() })?;
     let identities = db::identities::list(work, account)?;
     forget_identities(work, &identities)?;
     db::accounts::raise_epoch(work, account)?;

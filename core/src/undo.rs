@@ -144,6 +144,28 @@ pub fn end_of_younger(work: &mut Work<'_>, account: AccountId, kept_since: Times
     Ok(())
 }
 
+/// An undo that is good now: of whom, and how far back it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    pub address: EmailAddress,
+    /// Since when the address had been the account's.
+    pub since: Timestamp,
+    pub back_to: Timestamp,
+}
+
+/// Every undo of an account that its address can use.
+pub fn list_open(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Open>> {
+    let mut open = Vec::new();
+    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
+        let Some(before) = &undo.detail.before else { continue };
+        let Some(since) = before.since(&undo.address) else { continue };
+        if comes_back(work, account, &IdentityKey::email(&undo.address))? {
+            open.push(Open { since, back_to: before.at, address: undo.address });
+        }
+    }
+    Ok(open)
+}
+
 /// Whether something of an account can still be undone.
 pub fn is_open(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
     Ok(!db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?.is_empty())

@@ -138,6 +138,54 @@ on_both! {
         app.me(&later.access_token).expect(200);
     }
 
+    fn em_13_a_thief_does_not_get_rid_of_the_undo_by_deleting_the_account(app) {
+        let stolen = ada(app);
+        let mine = app.adds(&stolen, "thief@example.org");
+        asks(app, &stolen).expect(202);
+        let early = app.secret_mailed_to(ADA);
+        assert!(early.subject.starts_with("Confirm that your account"), "to whoever was there first");
+        app.makes_primary(&stolen, &mine).expect(200);
+        app.removes(&stolen, &app.email_of(&stolen, ADA).id).expect(204);
+        let asked = asks(app, &stolen).expect(202).json();
+        assert_eq!(asked["email"], ADA, "also when it has been removed");
+        assert!(app.mail_to("thief@example.org").iter().all(|mail| !mail.subject().contains("deleted")));
+        confirms(app, &stolen, &json!({ "code": "AAAA-AAAA" })).expect(404);
+        let undone = app.undoes(&json!({ "token": app.undo_mailed_to(ADA), "password": OTHER_PASSWORD })).expect(200);
+        assert_eq!(undone.json()["account"]["primary_email"], ADA);
+        app.me(&stolen.access_token).expect(401);
+        let ada = SignedIn::of(&app.tries_to_sign_in(ADA, OTHER_PASSWORD).expect(201));
+        leaves(app, &ada, ADA);
+    }
+
+    fn whoever_was_there_first_may_confirm_though_their_address_has_gone(app) {
+        let ada = ada(app);
+        let work = app.adds(&ada, "ada@work.example");
+        app.makes_primary(&ada, &work).expect(200);
+        app.removes(&ada, &app.email_of(&ada, ADA).id).expect(204);
+        asks(app, &ada).expect(202);
+        let code = app.secret_mailed_to(ADA).code;
+        confirms(app, &ada, &json!({ "code": code })).expect(204);
+        for address in [ADA, "ada@work.example"] {
+            assert_eq!(app.mail_to(address).pop().unwrap().subject(), "Your account at Shop Help was deleted");
+        }
+    }
+
+    fn a_say_that_has_gone_to_another_mailbox_meanwhile_is_no_say(app) {
+        let ada = ada(app);
+        app.adds(&ada, "ada@work.example");
+        app.advance(Duration::from_secs(73 * 3600));
+        let ada = app.signs_in(ADA);
+        let work = app.email_of(&ada, "ada@work.example").id;
+        app.makes_primary(&ada, &work).expect(200);
+        app.advance(Duration::from_secs(73 * 3600));
+        let ada = app.signs_in(ADA);
+        assert_eq!(asks(app, &ada).expect(202).json()["email"], "ada@work.example");
+        let mail = app.secret_mailed_to("ada@work.example");
+        app.makes_primary(&ada, &app.email_of(&ada, ADA).id).expect(200);
+        app.makes_primary(&ada, &work).expect(200);
+        assert_eq!(confirms(app, &ada, &json!({ "token": mail.token })).expect(410).code(), "secret_expired");
+    }
+
     fn ad_03_the_last_admin_stays(app) {
         let ada = ada(app);
         app.sql("UPDATE accounts SET role = 'admin'");
@@ -373,7 +421,14 @@ on_both_with_providers! {
         assert_eq!(asks(social, &ada).expect(403).code(), "reauth_required");
         social.me(&ada.access_token).expect(200);
         let again = signed_in(social.arrives_by_twitter("ada", "12"));
-        asks(social, &again).expect(204);
+        assert_eq!(asks(social, &again).expect(403).code(), "reauth_required", "whoever has copied its tokens could do that");
+        social.advance(Duration::from_secs(2));
+        let flow = crate::reauthentication::begins(social, &again, "twitter");
+        let code = social.brings(&flow, &social.twitter.consents(&flow.url, "ada"));
+        let shown = crate::reauthentication::brought(&code, &flow);
+        let now = SignedIn::of(&crate::reauthentication::shows(social, &again, &shown).expect(200));
+        assert_eq!(asks(social, &again).expect(403).code(), "reauth_required", "a token of before");
+        asks(social, &now).expect(204);
         social.me(&again.access_token).expect(401);
         social.me(&ada.access_token).expect(401);
         let anew = social.arrives_by_twitter("ada", "12").expect(200).json();

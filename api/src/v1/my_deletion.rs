@@ -26,9 +26,10 @@ pub struct DeletionAsked {
 
 /// Delete my account
 ///
-/// Takes a fresh session. Mails a link and a code to my primary address; whichever is shown by this very session, still
-/// fresh, deletes the account (`POST /v1/me/deletion/confirm`). An account without an address is deleted at once (204), by a
-/// session that was made fresh within the last minute. The last admin's account stays (409 `last_admin`).
+/// Takes a fresh session. Mails a link and a code to my primary address, or, where a change of addresses can still be
+/// undone, to whoever was there first; whichever is shown by this very session, still fresh, deletes the account (`POST
+/// /v1/me/deletion/confirm`). An account without an address is deleted at once (204), by a session that was made fresh again
+/// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`).
 ///
 /// Deleted is all that tells of me: names, addresses, what I sign in with, devices, and what only I was to see. Support
 /// keeps what was said in conversations, without me. It cannot be undone; what was linked is nobody's afterwards, and

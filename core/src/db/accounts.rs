@@ -349,12 +349,13 @@ pub fn has_admin(work: &mut Work<'_>) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(admins)).get_result(work.conn)?)
 }
 
-/// Whether somebody else's claimed account is an admin's.
-pub fn has_another_admin(work: &mut Work<'_>, id: AccountId) -> Result<bool> {
+/// The claimed accounts of all other admins.
+pub fn list_other_admins(work: &mut Work<'_>, id: AccountId) -> Result<Vec<AccountId>> {
     let admins = accounts::table
         .filter(accounts::role.eq(Role::Admin))
-        .filter(accounts::state.eq(AccountState::Claimed).and(accounts::id.ne(id)));
-    Ok(diesel::select(diesel::dsl::exists(admins)).get_result(work.conn)?)
+        .filter(accounts::state.eq(AccountState::Claimed).and(accounts::id.ne(id)))
+        .select(accounts::id);
+    Ok(admins.load(work.conn)?)
 }
 
 /// Accounts that have become part of one, by way of others too.

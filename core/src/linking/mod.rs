@@ -11,7 +11,7 @@ pub use social::{
     Arriving, Linking, Merging, Party, Presence, Removal, arrive, counts, home, link, may_merge, presence,
     redeem_with_subject, unlink,
 };
-pub use undoing::{comes_back, may_undo, stays};
+pub use undoing::{comes_back, may_undo, stays, who_confirms};
 
 use crate::account::AccountState;
 use crate::challenge::ChallengePurpose;

@@ -18,6 +18,13 @@ pub const fn comes_back(holder: Holder, same_account: bool) -> bool {
     }
 }
 
+/// Whose mailbox confirms that an account is deleted, which leaves nothing to undo: of all who can still undo something
+/// whoever was there first, and of these whoever can go back furthest; where nobody can, the primary address.
+pub fn who_confirms<A: Copy, T: Ord + Copy>(undos: &[(A, T, T)], primary: Option<A>) -> Option<A> {
+    let first = undos.iter().min_by_key(|(_, since, back_to)| (*since, *back_to));
+    first.map(|(address, ..)| *address).or(primary)
+}
+
 /// What an account keeps: the address that undoes, and, unless all others are to go, what was there before.
 #[must_use]
 pub const fn stays(undoes: bool, was_there: bool, unlink_others: bool) -> bool {
