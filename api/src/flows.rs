@@ -11,7 +11,8 @@ use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
 use doorstep_core::own_password;
 use doorstep_core::password::{Password, PasswordFault};
 use doorstep_core::secret::RefreshToken;
-use doorstep_core::session::{self, Issued, SignInAsk};
+use doorstep_core::session::{self, Issued};
+use doorstep_core::sign_in::{self, SignInAsk};
 use doorstep_core::undo::{self, Undo, Undone};
 use doorstep_core::{Error, Result, account, reauthentication, settings, throttle};
 
@@ -198,9 +199,9 @@ pub async fn change_password(
 pub async fn sign_in(state: &State, origin: &Origin, ask: SignInAsk, password: Password) -> Result<Issued> {
     let place = state.hasher.take_place()?;
     let begun = ask.clone();
-    let candidate = state.write_forgettably(origin, move |work| session::begin_sign_in(work, &begun)).await?;
+    let candidate = state.write_forgettably(origin, move |work| sign_in::begin(work, &begun)).await?;
     let verdict = state::verify(place, password, candidate.stored.clone()).await?;
-    state.write(origin, move |work| session::finish_sign_in(work, &ask, &candidate, &verdict)).await
+    state.write(origin, move |work| sign_in::finish(work, &ask, &candidate, &verdict)).await
 }
 
 /// Rotates a refresh token: in one statement where all is as it should be, by the book where it is not.

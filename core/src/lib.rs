@@ -49,6 +49,7 @@ pub mod reauthentication;
 pub mod secret;
 pub mod session;
 pub mod settings;
+pub mod sign_in;
 pub mod signing_key;
 pub mod social_flow;
 pub mod social_sign_in;

@@ -1,4 +1,4 @@
-//! Sessions: sign-in, refresh with the lost-answer rule, sign-out, and who a request comes from.
+//! Sessions: how they are opened, refreshed with the lost-answer rule, made fresh and ended, and who a request comes from.
 
 use std::time::Duration;
 
@@ -13,14 +13,10 @@ use crate::db::types::words;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
-use crate::hashing::{PasswordHash, Verdict};
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
-use crate::identity::IdentityKey;
 use crate::limits;
-use crate::own_sessions;
 use crate::secret::{DeviceToken, RefreshToken};
 use crate::settings::{self, Method, Settings};
-use crate::throttle::{self, Scope};
 
 words! {
     pub enum EndReason {
@@ -129,80 +125,11 @@ pub fn authenticate_to_write(work: &mut Work<'_>, claims: &AccessClaims) -> Resu
     authenticate(work, claims)
 }
 
-/// What sign-in is given.
-#[derive(Debug, Clone)]
-pub struct SignInAsk {
-    pub address: EmailAddress,
-    pub device_token: Option<String>,
-}
-
-/// What there is to compare a password with; nothing for an address without an account or password.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    pub stored: Option<PasswordHash>,
-    account: Option<(AccountId, i64)>,
-    device: Option<DeviceToken>,
-}
-
-/// First half of a sign-in: counts the attempt, and finds the hash to compare with. No connection is held while
-/// it is compared.
-pub fn begin_sign_in(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> {
-    settings::current(work)?.offers(&Method::Password)?;
-    let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
-    let account = found.as_ref().map(|found| (found.account_id, found.epoch));
-    let shown = ask.device_token.as_deref();
-    let device = account.and_then(|(id, epoch)| known_device(work, shown, id, epoch));
-    throttle::before_password(work, scope(&ask.address, account, device))?;
-    Ok(Candidate { stored: found.map(|found| found.hash), account, device })
-}
-
 /// The device that a token is of, where it has signed in to the account since its last recovery.
 #[must_use]
 pub fn known_device(work: &Work<'_>, shown: Option<&str>, account: AccountId, epoch: i64) -> Option<DeviceToken> {
     let token = DeviceToken::parse(shown?, work.keyring())?;
     (token.account == account && token.epoch == epoch).then_some(token)
-}
-
-/// Whoever has shown a password on a device is let through there while others guess.
-fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Option<DeviceToken>) -> Scope<'_> {
-    match (account, device) {
-        (Some((account, _)), Some(DeviceToken { device, knows: true, .. })) => Scope::Device(account, device),
-        _ => Scope::Password(address),
-    }
-}
-
-/// Second half: opens a session if the password was right and nothing has changed meanwhile.
-pub fn finish_sign_in(
-    work: &mut Work<'_>,
-    ask: &SignInAsk,
-    candidate: &Candidate,
-    verdict: &Verdict,
-) -> Result<Issued> {
-    let Verdict::Right { rehashed } = verdict else { return Err(Error::CredentialsWrong) };
-    let (Some((id, epoch)), Some(stored)) = (candidate.account, &candidate.stored) else {
-        return Err(Error::CredentialsWrong);
-    };
-    let scope = scope(&ask.address, candidate.account, candidate.device);
-    throttle::hold(work, scope)?;
-    work.hold(&[Lock::Account(id)])?;
-    let settings = settings::current(work)?;
-    let account = db::accounts::get(work, id)?;
-    settings.offers(&Method::Password)?;
-    let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
-    let unchanged = found.is_some_and(|f| f.account_id == id && f.epoch == epoch && f.hash == *stored);
-    if !unchanged || settings.may_use(&Method::Password, account.state).is_err() {
-        return Err(Error::CredentialsWrong);
-    }
-    throttle::password_was_right(work, scope)?;
-    if let Some(hash) = rehashed {
-        db::credentials::put_password(work, id, hash)?;
-    }
-    let issued = open(work, &settings, &account, Method::Password, None, candidate.device)?;
-    let known = candidate.device.is_some();
-    let detail = json!({ "method": Method::Password, "known_device": known });
-    audit::record(work, "session.created", Actor::Account(id), Some(id), &detail)?;
-    own_sessions::tell_if_new(work, &account, &issued.session, known)?;
-    Ok(issued)
 }
 
 /// Opens a session for a claimed account.

@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, delete, post, web};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::limits;
-use doorstep_core::session::{self, Issued, SignInAsk};
+use doorstep_core::session::{self, Issued};
+use doorstep_core::sign_in::SignInAsk;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -14,7 +14,7 @@ use crate::settings::Method;
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 impl World {
-    /// `session::finish_sign_in`.
+    /// `sign_in::finish`.
     pub fn sign_in(&mut self, who: Person, address: Key) -> Happened {
         let Some(account) = self.account_of(address) else { return Happened::Nothing };
         if self.accounts[account].password != Some(who) {
