@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::access_token::AccessClaims;
 use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Actor};
+use crate::challenge::ChallengePurpose;
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
@@ -105,6 +106,8 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
     db::accounts::raise_epoch(work, source)?;
     let ended = db::sessions::end_all(work, source, EndReason::Merged)?;
     db::challenges::void_of_account(work, source)?;
+    // whoever asked to delete the one has not said so of what comes into it
+    db::challenges::void_of_purpose(work, to, ChallengePurpose::DeleteAccount)?;
     db::social_flows::void_all(work, source)?;
     db::credentials::delete_all(work, source)?;
     let oldest = db::identities::list_proven(work, to)?.iter().filter_map(|identity| identity.owned_since).min();

@@ -13,11 +13,11 @@ use crate::talk::{agent_answers, email_in, reads, starts};
 
 const ADA: &str = "ada@example.org";
 
-fn asks(app: &App, who: &SignedIn) -> Answer {
+pub fn asks(app: &App, who: &SignedIn) -> Answer {
     app.client.delete("/v1/me").bearer(&who.access_token).send()
 }
 
-fn confirms(app: &App, who: &SignedIn, body: &Value) -> Answer {
+pub fn confirms(app: &App, who: &SignedIn, body: &Value) -> Answer {
     app.client.post("/v1/me/deletion/confirm").bearer(&who.access_token).json(body).send()
 }
 

@@ -69,7 +69,8 @@ pub struct DeletionConfirmation {
 
 /// Confirm that my account is deleted
 ///
-/// By the very session that asked, still fresh. Every address that was mine is told.
+/// By the very session that asked, still fresh. Every address that was mine is told. A merge in between calls it off: ask
+/// again.
 #[utoipa::path(
     tag = "Me", operation_id = "confirm_deletion",
     request_body = DeletionConfirmation,

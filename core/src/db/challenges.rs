@@ -214,6 +214,17 @@ pub fn void_of_account(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     Ok(())
 }
 
+/// Voids what an account's owner has asked for to one purpose.
+pub fn void_of_purpose(work: &mut Work<'_>, account: AccountId, purpose: ChallengePurpose) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let now = work.now();
+    let theirs = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    diesel::update(challenges::table.filter(theirs.and(challenges::purpose.eq(purpose))))
+        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 /// Voids what undoes the changes of an account that were made at an instant or later.
 pub fn void_undos_since(work: &mut Work<'_>, account: AccountId, at: Timestamp) -> Result<()> {
     work.must_hold(Lock::Account(account))?;
