@@ -210,7 +210,6 @@ fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     db::reading_grants::delete_all(work, account)?;
     db::merge_suggestions::delete_all(work, account)?;
     db::messages::forget_author(work, account)?;
-    db::interactions::forget(work, account)?;
     db::audit_events::forget(work, account)?;
     db::accounts::forget(work, account)?;
     db::accounts::forget_choices(work, account)

@@ -90,8 +90,6 @@ pub struct Push {
     pub sent_at: Option<Timestamp>,
     pub attachments: Value,
     pub dmarc: Option<Dmarc>,
-    /// Who it went to, as pushed.
-    pub recipients: Value,
 }
 
 words! {

@@ -128,6 +128,16 @@ fn each_migration_goes_up_down_and_up() {
 }
 
 on_both! {
+    fn whom_older_pushes_went_to_is_dropped(app) {
+        app.emails_support("ada@example.org");
+        let before = r#"{"dmarc": "pass", "recipients": [{"role": "cc", "who": "eve@example.org", "name": "Eve"}]}"#;
+        app.sql(&format!("UPDATE interactions SET detail = '{before}'"));
+        app.emails_support("grace@example.org");
+        redo_last(&app.config.location().unwrap()).unwrap();
+        let with = |text: &str| app.count(&format!("SELECT count(*) AS n FROM interactions WHERE CAST(detail AS TEXT) LIKE '%{text}%'"));
+        assert_eq!((with("eve"), with("recipients"), with("dmarc"), with("pass")), (0, 0, 2, 2));
+    }
+
     fn a_database_of_a_newer_version_is_refused_and_left_as_it_is(app) {
         let before = columns(&mut app.connection());
         app.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')");

@@ -110,7 +110,6 @@ impl InteractionBody {
         }
         let kind = self.channel.identity();
         let people: Vec<_> = self.recipients.into_iter().map(|one| (one.role, one.identities())).collect();
-        let recipients = json!(people.iter().map(|(role, who)| who.label(*role)).collect::<Vec<_>>());
         let from = self.from.map(|from| from.identities().party(kind, "/from", &mut faults));
         let inbound = self.direction == Direction::Inbound;
         if inbound && from.as_ref().is_none_or(|party| party.keys.first().is_none_or(|seen| seen.key.kind != kind)) {
@@ -152,7 +151,6 @@ impl InteractionBody {
             sent_at: self.message.sent_at,
             attachments: json!(self.message.attachments),
             dmarc: self.authentication.map(|authentication| authentication.dmarc),
-            recipients,
         })
     }
 }
@@ -204,15 +202,5 @@ impl Identities {
         keys.sort_by_key(|seen| seen.key.kind != first);
         let name = self.name.filter(|name| doorstep_core::account::not_a_name(name).is_none());
         Party { keys, name }
-    }
-
-    /// What is kept of a recipient: who it was, in words.
-    fn label(&self, role: RecipientRole) -> serde_json::Value {
-        let twitter = self.twitter.as_ref().map(|twitter| twitter.id.clone());
-        let page = self.facebook_page.as_ref().map(|page| page.id.clone());
-        let device = self.messenger.as_ref().map(|messenger| messenger.device_id.clone());
-        let external = self.external.as_ref().map(|external| external.id.clone());
-        let who = self.email.clone().or(twitter).or(page).or(device).or(external).or_else(|| self.phone.clone());
-        json!({ "role": role, "who": who, "name": self.name })
     }
 }

@@ -38,6 +38,7 @@ pub struct InteractionBody {
     #[validate(nested)]
     #[schema(nullable = false)]
     pub from: Option<PartyBody>,
+    /// Whom it went to. When outbound, the first `to` is the person; of all others nothing is kept.
     #[serde(default)]
     #[validate(nested, length(max = 100))]
     #[schema(max_items = 100)]

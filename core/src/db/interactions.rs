@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use super::lock::Lock;
-use super::schema::{conversations, interactions};
+use super::schema::interactions;
 use super::types::Json;
 use super::work::Work;
 use crate::error::Result;
@@ -50,23 +50,9 @@ pub fn insert(work: &mut Work<'_>, push: &Push, pushed: &Pushed) -> Result<()> {
             interactions::account_id.eq(pushed.account_id),
             interactions::conversation_id.eq(pushed.conversation_id),
             interactions::message_id.eq(pushed.message_id),
-            interactions::detail.eq(Json(json!({ "recipients": push.recipients, "dmarc": push.dmarc }))),
+            interactions::detail.eq(Json(json!({ "dmarc": push.dmarc }))),
             interactions::created_at.eq(now),
         ))
-        .execute(work.conn)?;
-    Ok(())
-}
-
-/// Nothing is left of whom a push of an account's conversations named.
-pub fn forget(work: &mut Work<'_>, account: AccountId) -> Result<()> {
-    work.must_hold(Lock::Account(account))?;
-    let theirs = conversations::table.filter(conversations::account_id.eq(account)).select(conversations::id);
-    let nothing = Json(json!({}));
-    diesel::update(interactions::table.filter(interactions::conversation_id.eq_any(theirs)))
-        .set(interactions::detail.eq(&nothing))
-        .execute(work.conn)?;
-    diesel::update(interactions::table.filter(interactions::account_id.eq(account)))
-        .set(interactions::detail.eq(&nothing))
         .execute(work.conn)?;
     Ok(())
 }

@@ -1,0 +1,2 @@
+-- What was dropped does not come back, and nothing read it.
+SELECT 1;
