@@ -18,7 +18,7 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::AccountId;
 use crate::identity::{Identity, IdentityKey, IdentityKind};
-use crate::mail::MailContent;
+use crate::mail::{Mail, MailContent};
 use crate::own_emails::Shown;
 use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
@@ -167,7 +167,7 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     let account = who.account.id;
     let mut told: BTreeSet<String> = ways_in::proven_addresses(work, account)?.into_iter().collect();
     told.extend(undo::list_open(work, account)?.into_iter().map(|undo| undo.address.to_string()));
-    ways_in::tell(work, account, told.into_iter().collect(), &MailContent::AccountDeleted { at: work.now() })?;
+    say_goodbye(work, who, told)?;
     let identities = db::identities::list(work, account)?;
     forget_identities(work, &identities)?;
     db::accounts::raise_epoch(work, account)?;
@@ -180,6 +180,16 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     audit::record(work, "account.deleted", Actor::Account(account), Some(account), &json!({}))?;
     db::audit_events::forget(work, account)?;
     outbox::post_event(work, "account.deleted", account, &json!({}))
+}
+
+/// The last mail. It is of no account: whatever else waits for this one is not sent.
+fn say_goodbye(work: &mut Work<'_>, who: &SignedIn, addresses: BTreeSet<String>) -> Result<()> {
+    let (at, locale) = (work.now(), &who.account.locale);
+    for to in addresses {
+        let mail = Mail { to, locale: locale.clone(), content: MailContent::AccountDeleted { at } };
+        outbox::post_mail(work, &mail, None, None, at + limits::NOTICE_LIFE)?;
+    }
+    Ok(())
 }
 
 /// They are nobody's from now on, and what was mailed to an address of theirs is void.
@@ -201,7 +211,7 @@ fn forget_identities(work: &mut Work<'_>, identities: &[Identity]) -> Result<()>
 /// What tells of a person goes from every table; conversations stay, without the person.
 fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     db::credentials::delete_all(work, account)?;
-    db::outbox::forget_challenges(work, account)?;
+    db::outbox::delete_mail_of(work, account)?;
     db::challenges::delete_all(work, account)?;
     db::social_flows::delete_all(work, account)?;
     db::sessions::delete_all(work, account)?;

@@ -83,10 +83,11 @@ pub(crate) fn post(
     content: Option<MailContent>,
 ) -> Result<()> {
     let Some(content) = content else { return outbox::post_nothing(work, challenge) };
-    let theirs = held.account.as_ref().and_then(|account| account.locale.clone());
+    let owner = held.account.as_ref();
+    let theirs = owner.and_then(|account| account.locale.clone());
     let mail = Mail { to: address.as_str().to_owned(), locale: theirs.or(locale.map(str::to_owned)), content };
     let until = work.now() + if mailed { limits::LINK_LIFE } else { limits::NOTICE_LIFE };
-    outbox::post_mail(work, &mail, Some(challenge).filter(|_| mailed), until)
+    outbox::post_mail(work, &mail, owner.map(|account| account.id), Some(challenge).filter(|_| mailed), until)
 }
 
 fn content(answer: Answer, secret: MailedSecret) -> Option<MailContent> {

@@ -29,8 +29,14 @@ pub struct Leased {
 /// How long whoever took a mail may try, before another may.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Puts a mail into the outbox; `until` when it is of no use any more.
-pub fn post_mail(work: &mut Work<'_>, mail: &Mail, challenge: Option<ChallengeId>, until: Timestamp) -> Result<()> {
+/// Puts a mail into the outbox; `until` when it is of no use any more. It goes no more once its account is deleted.
+pub fn post_mail(
+    work: &mut Work<'_>,
+    mail: &Mail,
+    account: Option<AccountId>,
+    challenge: Option<ChallengeId>,
+    until: Timestamp,
+) -> Result<()> {
     let plain = Zeroizing::new(serde_json::to_vec(mail)?);
     let sealed = work.keyring().seal(MAIL, &plain)?;
     db::outbox::insert(
@@ -38,7 +44,7 @@ pub fn post_mail(work: &mut Work<'_>, mail: &Mail, challenge: Option<ChallengeId
         &db::outbox::NewEntry {
             kind: db::outbox::Kind::Mail,
             topic: mail.content.template(),
-            account_id: None,
+            account_id: account,
             challenge_id: challenge,
             sealed: Some(sealed),
             expires_at: until,

@@ -136,7 +136,7 @@ pub fn tell_within(
     let until = work.now() + life;
     for to in addresses {
         let mail = Mail { to, locale: locale.clone(), content: content.clone() };
-        outbox::post_mail(work, &mail, None, until)?;
+        outbox::post_mail(work, &mail, Some(account), None, until)?;
     }
     Ok(())
 }

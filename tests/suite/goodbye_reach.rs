@@ -1,17 +1,101 @@
 //! What a deletion reaches, and what it must leave alone.
 
+use std::time::Duration;
+
 use doorstep_tests::http::Answer;
+use doorstep_tests::people::PASSWORD;
+use doorstep_tests::smtp::{Behaviour, Received};
 use doorstep_tests::social::{Social, proven, signed_in};
-use doorstep_tests::{SignedIn, on_both_with_providers};
+use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::json;
 
+use crate::forced::wait_for_count;
 use crate::goodbye::{asks, confirms, leaves};
 use crate::linking::merges;
 use crate::talk::{opens, starts};
 
 const ADA: &str = "ada@example.org";
 
+/// Around the API: no mail gets through, and each that waits has been tried.
+fn mail_is_stuck(app: &App) {
+    wait_for_count(app, 0, &format!("{WAITING} AND last_error IS NULL"));
+}
+
+/// Around the API: what is stuck stays so, and mail gets through again.
+fn only_what_is_stuck_stays_so(app: &App) {
+    mail_is_stuck(app);
+    app.sql("UPDATE outbox SET due_at = expires_at WHERE state = 'waiting'");
+    app.smtp.script(Behaviour::Accept);
+}
+
+/// The code of the nth mail, though others wait.
+fn code_in(app: &App, n: usize) -> String {
+    let text = app.smtp.wait_for(n, Duration::from_secs(20))[n - 1].text();
+    text.split_once("Code: ").unwrap().1.split_whitespace().next().unwrap().to_owned()
+}
+
+fn subjects_after(app: &App, n: usize) -> Vec<String> {
+    app.wait_until_mail_is_carried();
+    app.smtp.messages()[n..].iter().map(Received::subject).collect()
+}
+
+const WAITING: &str = "SELECT count(*) AS n FROM outbox WHERE kind = 'mail' AND state = 'waiting'";
+const GOODBYE: &str = "Your account at Shop Help was deleted";
+
+on_both! {
+    fn notices_that_wait_are_not_sent_to_somebody_who_has_left_but_the_goodbye_is(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        let work = app.adds(&ada, "ada@work.example");
+        asks(app, &ada).expect(202);
+        let mail = app.secret_mailed_to(ADA);
+        app.smtp.script(Behaviour::TempFail(451));
+        app.removes(&ada, &work).expect(204);
+        app.tries_to_sign_in_from("203.0.113.7", ADA, PASSWORD).expect(201);
+        app.asks_to_sign_up(ADA).expect(202);
+        app.asks_for_reset(ADA).expect(202);
+        mail_is_stuck(app);
+        assert_eq!(app.count(WAITING), 5);
+        let sent = app.smtp.messages().len();
+        confirms(app, &ada, &json!({ "token": mail.token })).expect(204);
+        app.smtp.script(Behaviour::Accept);
+        app.advance(Duration::from_secs(3600));
+        assert_eq!(subjects_after(app, sent), [GOODBYE, GOODBYE]);
+    }
+
+    fn nor_is_what_was_for_an_address_before_it_was_theirs(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        app.smtp.script(Behaviour::TempFail(451));
+        app.asks_to_sign_up("ada@work.example").expect(202);
+        only_what_is_stuck_stays_so(app);
+        let sent = app.smtp.messages().len();
+        app.asks_to_add(&ada, "ada@work.example").expect(202);
+        let work = app.email_of(&ada, "ada@work.example").id;
+        app.proves(&ada, &work, &json!({ "code": code_in(app, sent + 1) })).expect(200);
+        app.smtp.wait_for(sent + 2, Duration::from_secs(20));
+        asks(app, &ada).expect(202);
+        confirms(app, &ada, &json!({ "code": code_in(app, sent + 3) })).expect(204);
+        assert_eq!(subjects_after(app, sent + 3), [GOODBYE, GOODBYE]);
+    }
+}
+
 on_both_with_providers! {
+    fn nor_are_those_of_an_account_that_had_become_part_of_theirs(social) {
+        social.claims(ADA);
+        let ada = social.signs_in(ADA);
+        let other = signed_in(social.arrives_by_google("g-1", &proven("lovelace@gmail.com")));
+        social.smtp.script(Behaviour::TempFail(451));
+        merges(social, &ada, &other, false).expect(200);
+        only_what_is_stuck_stays_so(social);
+        let sent = social.smtp.messages().len();
+        asks(social, &ada).expect(202);
+        let code = code_in(social, sent + 1);
+        wait_for_count(social, 2, WAITING);
+        confirms(social, &ada, &json!({ "code": code })).expect(204);
+        assert_eq!(subjects_after(social, sent + 1), [GOODBYE, GOODBYE]);
+    }
+
     fn a_merge_calls_off_a_deletion_that_was_asked_for_before_it(social) {
         social.claims(ADA);
         let ada = social.signs_in(ADA);

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::dialect::{Spelled, due_mail};
+use super::lock::Lock;
 use super::schema::{challenges, outbox};
 use super::types::words;
 use super::work::Work;
@@ -151,25 +152,19 @@ pub fn delete_before(work: &mut Work<'_>, before: Timestamp, at_most: i64) -> Re
     Ok(diesel::delete(outbox::table.filter(outbox::id.eq_any(ids))).execute(work.conn)?)
 }
 
-/// What waits of an account's challenges is not sent, and nothing names them any more.
-pub fn forget_challenges(work: &mut Work<'_>, account: AccountId) -> Result<()> {
-    let now = work.now();
-    let theirs = challenges::table.filter(challenges::account_id.eq(account)).select(challenges::id.nullable());
-    diesel::update(outbox::table)
-        .filter(outbox::challenge_id.eq_any(theirs).and(outbox::state.eq(State::Waiting)))
-        .set((outbox::state.eq(State::Expired), outbox::sealed_payload.eq(None::<&[u8]>), outbox::finished_at.eq(now)))
-        .execute(work.conn)?;
-    let theirs = challenges::table.filter(challenges::account_id.eq(account)).select(challenges::id.nullable());
-    diesel::update(outbox::table.filter(outbox::challenge_id.eq_any(theirs)))
-        .set((outbox::challenge_id.eq(None::<ChallengeId>), outbox::last_error.eq(None::<&str>)))
-        .execute(work.conn)?;
+/// Deletes every mail of an account: what waits of them is not sent.
+pub fn delete_mail_of(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let theirs = outbox::account_id.eq(account).and(outbox::kind.eq(Kind::Mail));
+    diesel::delete(outbox::table.filter(theirs)).execute(work.conn)?;
+    // what proves an address that was nobody's yet
+    let asked = challenges::table.filter(challenges::account_id.eq(account)).select(challenges::id.nullable());
+    diesel::delete(outbox::table.filter(outbox::challenge_id.eq_any(asked))).execute(work.conn)?;
     Ok(())
 }
 
-/// Nothing names these challenges any more.
-pub fn unname(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
-    diesel::update(outbox::table.filter(outbox::challenge_id.eq_any(ids)))
-        .set((outbox::challenge_id.eq(None::<ChallengeId>), outbox::last_error.eq(None::<&str>)))
-        .execute(work.conn)?;
+/// Deletes the mails that carry these challenges, sent or not.
+pub fn delete_mail_with(work: &mut Work<'_>, ids: &[ChallengeId]) -> Result<()> {
+    diesel::delete(outbox::table.filter(outbox::challenge_id.eq_any(ids))).execute(work.conn)?;
     Ok(())
 }
