@@ -55,7 +55,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
         delete(work, &who)?;
         return Ok(Asked::Deleted);
     };
-    let may_mail = throttle::may_mail_code(work, &address)?;
+    let may_mail = throttle::may_mail_deletion(work, &address)?;
     let held = mailed_secret::hold_address_and_look_up(work, &address)?;
     let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work.now())?;

@@ -28,6 +28,8 @@ pub enum Scope<'a> {
     MailTo(Ask, &'a EmailAddress),
     /// Codes to an owner's own address, to make a session fresh.
     CodeTo(&'a EmailAddress),
+    /// What confirms that an account is deleted: it uses up no code.
+    DeletionTo(&'a EmailAddress),
     MailFrom(IpAddr),
     /// Flows that a caller begins.
     Flows(IpAddr),
@@ -52,6 +54,7 @@ impl Scope<'_> {
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
             Self::CodeTo(to) => mac(&[b"code to", to.as_str().as_bytes()]),
+            Self::DeletionTo(to) => mac(&[b"deletion to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }
@@ -178,6 +181,11 @@ pub fn may_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<boo
 /// The same of a code to an owner's own address.
 pub fn may_mail_code(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
     may_mail_to(work, Scope::CodeTo(to))
+}
+
+/// The same of what confirms that an account is deleted.
+pub fn may_mail_deletion(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+    may_mail_to(work, Scope::DeletionTo(to))
 }
 
 fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {

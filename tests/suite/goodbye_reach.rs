@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::forced::wait_for_count;
 use crate::goodbye::{asks, confirms, leaves};
 use crate::linking::merges;
+use crate::reauthentication::{asks_for_code, code_mailed, shows};
 use crate::talk::{opens, starts};
 
 const ADA: &str = "ada@example.org";
@@ -77,6 +78,26 @@ on_both! {
         asks(app, &ada).expect(202);
         confirms(app, &ada, &json!({ "code": code_in(app, sent + 3) })).expect(204);
         assert_eq!(subjects_after(app, sent + 3), [GOODBYE, GOODBYE]);
+    }
+}
+
+on_both! {
+    fn rl_05_asking_to_delete_the_account_uses_up_no_code_that_makes_a_session_fresh(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        let confirmations = || app.mail_to(ADA).iter().filter(|mail| mail.subject().starts_with("Confirm that your account")).count();
+        for n in 1..=4 {
+            asks(app, &ada).expect(202);
+            assert_eq!(confirmations(), n.min(3));
+        }
+        for _ in 0..4 {
+            asks_for_code(app, &ada).expect(202);
+        }
+        shows(app, &ada, &json!({ "mailed_code": code_mailed(app, ADA) })).expect(200);
+        app.advance(Duration::from_secs(3600));
+        let ada = app.signs_in(ADA);
+        asks(app, &ada).expect(202);
+        assert_eq!(confirmations(), 4, "then one an hour");
     }
 }
 
