@@ -40,6 +40,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     who.require_fresh(work.now())?;
     is_not_the_last_admin(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
+        hold_the_house_for_an_admin(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
         if who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
@@ -88,6 +89,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
 pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Result<()> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
+    hold_the_house_for_an_admin(work, &who)?;
     throttle::before_try(work)?;
     let (who, held) = hold_all(work, claims)?;
     who.require_fresh(work.now())?;
@@ -112,14 +114,22 @@ fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddre
     Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
 }
 
-/// Holds the house, all that the account is known by, whoever may undo something of it, and the account. Gives the keys of
-/// those who may.
+/// Of admins who leave at once, one must see that the others have; a customer keeps nobody waiting.
+fn hold_the_house_for_an_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    if who.account.role == Role::Admin { work.hold(&[Lock::House]) } else { Ok(()) }
+}
+
+/// Holds all that the account is known by, whoever may undo something of it, and the account. Gives the keys of those who
+/// may.
 fn hold_all(work: &mut Work<'_>, claims: &AccessClaims) -> Result<(SignedIn, Vec<IdentityKey>)> {
-    work.hold(&[Lock::House])?;
     let keys: Vec<IdentityKey> =
         undo::list_open(work, claims.sub)?.iter().map(|undo| IdentityKey::email(&undo.address)).collect();
     ways_in::hold_all(work, &[claims.sub], &keys.iter().collect::<Vec<_>>())?;
-    Ok((session::authenticate_to_write(work, claims)?, keys))
+    let who = session::authenticate_to_write(work, claims)?;
+    if who.account.role == Role::Admin && !work.holds(Lock::House) {
+        return Err(Error::Overtaken); // it became an admin's after it was looked at
+    }
+    Ok((who, keys))
 }
 
 /// There must be somebody who can sign in as an admin.

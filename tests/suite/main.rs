@@ -23,6 +23,7 @@ mod example_page;
 mod forced;
 mod full_disks;
 mod goodbye;
+mod goodbye_races;
 mod goodbye_reach;
 mod guessing;
 mod keys;

@@ -6,7 +6,8 @@
 //! test, and not a race in one installation.
 //!
 //! They are taken in the order of [`Lock`]'s variants, and those of one call in the order of their numbers, so
-//! that two units do not wait for each other.
+//! that two units do not wait for each other. What is counted of an account alone is counted by who holds the account.
+//! To take the house after anything else is an error.
 
 use diesel::pg::Pg;
 use diesel::prelude::*;

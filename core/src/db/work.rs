@@ -74,6 +74,9 @@ impl<'c> Work<'c> {
         if wanted.is_empty() {
             return Ok(());
         }
+        if !self.held.is_empty() && wanted.contains(&Lock::House.number()) {
+            return Err(Error::Broken("the house was to be held after something else".to_owned()));
+        }
         lock::take(self.conn, &wanted)?;
         self.held.append(&mut wanted);
         Ok(())
