@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::dialect::Spelled;
 use super::lock::Lock;
 use super::schema::{accounts, identities, settings};
 use super::types::Json;
@@ -343,19 +344,19 @@ pub fn forget_choices(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     Ok(())
 }
 
+/// An admin, as the index over admins wants it said.
+const ADMIN: Spelled = Spelled(Role::Admin.as_str());
+
 /// Whether anybody is an admin yet.
 pub fn has_admin(work: &mut Work<'_>) -> Result<bool> {
-    let admins = accounts::table.filter(accounts::role.eq(Role::Admin));
+    let admins = accounts::table.filter(accounts::role.eq(ADMIN));
     Ok(diesel::select(diesel::dsl::exists(admins)).get_result(work.conn)?)
 }
 
 /// The claimed accounts of all other admins.
 pub fn list_other_admins(work: &mut Work<'_>, id: AccountId) -> Result<Vec<AccountId>> {
-    let admins = accounts::table
-        .filter(accounts::role.eq(Role::Admin))
-        .filter(accounts::state.eq(AccountState::Claimed).and(accounts::id.ne(id)))
-        .select(accounts::id);
-    Ok(admins.load(work.conn)?)
+    let admins = accounts::role.eq(ADMIN).and(accounts::state.eq(AccountState::Claimed));
+    Ok(accounts::table.filter(admins.and(accounts::id.ne(id))).select(accounts::id).load(work.conn)?)
 }
 
 /// Accounts that have become part of one, by way of others too.

@@ -286,6 +286,9 @@ pub fn delete_unbound(work: &mut Work<'_>, address: &EmailAddress) -> Result<()>
     work.must_hold(Lock::Identity(&IdentityKey::email(address)))?;
     let unbound = challenges::address.eq(address.as_str()).and(challenges::account_id.is_null());
     let ids = challenges::table.filter(unbound).select(challenges::id).load::<ChallengeId>(work.conn)?;
+    if ids.is_empty() {
+        return Ok(());
+    }
     super::outbox::delete_mail_with(work, &ids)?;
     diesel::delete(challenges::table.filter(challenges::id.eq_any(&ids))).execute(work.conn)?;
     Ok(())
