@@ -229,6 +229,7 @@ fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     db::read_marks::delete_all(work, account)?;
     db::reading_grants::delete_all(work, account)?;
     db::merge_suggestions::delete_all(work, account)?;
+    db::conversations::touch_all_of(work, account)?;
     db::messages::forget_author(work, account)?;
     db::audit_events::forget(work, account)?;
     db::accounts::forget(work, account)?;

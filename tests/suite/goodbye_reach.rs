@@ -13,7 +13,7 @@ use crate::forced::wait_for_count;
 use crate::goodbye::{asks, confirms, leaves};
 use crate::linking::merges;
 use crate::reauthentication::{asks_for_code, code_mailed, shows};
-use crate::talk::{opens, starts};
+use crate::talk::{column, desk_messages, desk_reads, email_in, items, known, opens, starts};
 
 const ADA: &str = "ada@example.org";
 
@@ -79,9 +79,7 @@ on_both! {
         confirms(app, &ada, &json!({ "code": code_in(app, sent + 3) })).expect(204);
         assert_eq!(subjects_after(app, sent + 3), [GOODBYE, GOODBYE]);
     }
-}
 
-on_both! {
     fn rl_05_asking_to_delete_the_account_uses_up_no_code_that_makes_a_session_fresh(app) {
         app.claims(ADA);
         let ada = app.signs_in(ADA);
@@ -98,6 +96,30 @@ on_both! {
         let ada = app.signs_in(ADA);
         asks(app, &ada).expect(202);
         assert_eq!(confirmations(), 4, "then one an hour");
+    }
+
+    fn whoever_follows_the_changes_sees_that_the_person_has_gone(app) {
+        let (ada, hers) = known(app, ADA);
+        let started = starts(app, &ada, "Mine alone", "hello");
+        let mut begins = email_in("case-of-grace", "grace@example.org");
+        begins["from"]["name"] = json!("Grace Hopper");
+        let of_grace = app.push(&begins).expect(201).json();
+        app.emails_support("grace@example.org");
+        let mut joins = email_in("case-of-grace", ADA);
+        joins["from"]["name"] = json!("Ada Lovelace");
+        app.push(&joins).expect(201);
+        app.advance(Duration::from_secs(60));
+        let since = json!(app.clock.now());
+        let changed = || column(&items(&desk_reads(app, &format!("/v1/conversations?updated_since={}", since.as_str().unwrap())).expect(200)), "id");
+        assert!(changed().is_empty());
+        leaves(app, &ada, ADA);
+        let mut gone_from = [&hers["conversation_id"], &started["id"], &of_grace["conversation_id"]].map(|id| id.as_str().unwrap().to_owned());
+        gone_from.sort();
+        let mut changed = changed();
+        changed.sort();
+        assert_eq!(changed, gone_from, "and not what she had no part in");
+        let names = desk_messages(app, &of_grace["conversation_id"]).iter().map(|message| message["author_name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names, [json!("Grace Hopper"), json!(null)]);
     }
 }
 

@@ -23,7 +23,7 @@ const SMALL: [&str; 6] =
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with; of an index that has nothing but what is asked for, its name.
-const HOT: [(&str, &str); 26] = [
+const HOT: [(&str, &str); 28] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("`accounts`.`custom`, (SELECT `settings`.`custom_fields_version`", "id"),
@@ -49,6 +49,14 @@ const HOT: [(&str, &str); 26] = [
     ("DELETE FROM `outbox` WHERE ((`outbox`.`account_id` = ?)", "account_id"),
     ("DELETE FROM `outbox` WHERE (`outbox`.`challenge_id` ", "challenge_id"),
     ("UPDATE `messages` SET `author_name` = ?", "author_account_id"),
+    (
+        "UPDATE `conversations` SET `updated_at` = ? WHERE ((`conversations`.`updated_at` < ?) AND (`conversations`.`account_id` = ?",
+        "account_id",
+    ),
+    (
+        "SELECT `messages`.`conversation_id` FROM `messages` WHERE (`messages`.`author_account_id` = ?",
+        "author_account_id",
+    ),
     ("DELETE FROM `sessions` WHERE (`sessions`.`account_id` = ?)", "account_id"),
 ];
 

@@ -140,7 +140,8 @@ pub struct ConversationQuery {
 
 /// List the conversations of all customers
 ///
-/// Those that have changed, the oldest change first: poll it with `updated_since`.
+/// Those that have changed, the oldest change first: poll it with `updated_since`. Whoever deletes their account changes all
+/// that they had, or wrote in.
 #[utoipa::path(
     tag = "Help desk", operation_id = "list_desk_conversations", security(("api_key" = [])), params(ConversationQuery),
     responses((status = 200, description = "Conversations, the oldest change first", body = ConversationPage)),

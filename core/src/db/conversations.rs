@@ -211,6 +211,21 @@ pub fn touch(
     Ok(())
 }
 
+/// A person has gone from what they have, and from what they wrote in, which may be another's. That one's account is not
+/// held, so nothing goes back to before what somebody else did there.
+pub fn touch_all_of(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    work.must_hold(Lock::Account(account))?;
+    let (now, before) = (work.now(), conversations::updated_at.lt(work.now()));
+    diesel::update(conversations::table.filter(before.and(conversations::account_id.eq(account))))
+        .set(conversations::updated_at.eq(now))
+        .execute(work.conn)?;
+    let written = messages::table.filter(messages::author_account_id.eq(account)).select(messages::conversation_id);
+    diesel::update(conversations::table.filter(before.and(conversations::id.eq_any(written))))
+        .set(conversations::updated_at.eq(now))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 /// The conversations of one requester, and what they wrote, go from one account to another.
 pub fn move_with_requester(work: &mut Work<'_>, requester: IdentityId, from: AccountId, to: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(from))?;
