@@ -40,7 +40,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     who.require_fresh(work.now())?;
     is_not_the_last_admin(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
-        hold_the_house_for_an_admin(work, &who)?;
+        hold_what_comes_first(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
         if who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
@@ -89,7 +89,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
 pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Result<()> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
-    hold_the_house_for_an_admin(work, &who)?;
+    hold_what_comes_first(work, &who)?;
     throttle::before_try(work)?;
     let (who, held) = hold_all(work, claims)?;
     who.require_fresh(work.now())?;
@@ -114,9 +114,24 @@ fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddre
     Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
 }
 
-/// Of admins who leave at once, one must see that the others have; a customer keeps nobody waiting.
-fn hold_the_house_for_an_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    if who.account.role == Role::Admin { work.hold(&[Lock::House]) } else { Ok(()) }
+/// Holds the house for an admin, since of those who leave at once one must see that the others have, and what is counted of
+/// the account's devices.
+fn hold_what_comes_first(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    if who.account.role == Role::Admin {
+        work.hold(&[Lock::House])?;
+    }
+    let mut devices = Vec::new();
+    for account in with_merged(work, who.account.id)? {
+        devices.extend(db::sessions::list_devices(work, account)?.into_iter().map(|device| (account, device)));
+    }
+    throttle::hold_devices(work, &devices)
+}
+
+/// An account and what has become part of it, which was the same person.
+fn with_merged(work: &mut Work<'_>, account: AccountId) -> Result<Vec<AccountId>> {
+    let mut accounts = db::accounts::list_merged_into(work, account)?;
+    accounts.push(account);
+    Ok(accounts)
 }
 
 /// Holds all that the account is known by, whoever may undo something of it, and the account. Gives the keys of those who
@@ -181,8 +196,7 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     let identities = db::identities::list(work, account)?;
     forget_identities(work, &identities)?;
     db::accounts::raise_epoch(work, account)?;
-    // what has become part of it was the same person
-    for gone in db::accounts::list_merged_into(work, account)?.into_iter().chain([account]) {
+    for gone in with_merged(work, account)? {
         work.hold(&[Lock::Account(gone)])?;
         erase(work, gone)?;
     }
@@ -220,6 +234,8 @@ fn forget_identities(work: &mut Work<'_>, identities: &[Identity]) -> Result<()>
 
 /// What tells of a person goes from every table; conversations stay, without the person.
 fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    let devices = db::sessions::list_devices(work, account)?;
+    throttle::forget_account(work, account, &devices)?;
     db::credentials::delete_all(work, account)?;
     db::outbox::delete_mail_of(work, account)?;
     db::challenges::delete_all(work, account)?;

@@ -109,11 +109,20 @@ fn wait_after(failures: i64) -> Duration {
 
 /// Holds what is counted of a password attempt, the attempts of its caller included.
 pub fn hold(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
-    let key = scope.key(work);
-    match work.origin().address.map(|ip| Scope::Caller(ip).key(work)) {
-        Some(caller) => work.hold(&[Lock::Counter(&key), Lock::Counter(&caller)]),
-        None => work.hold(&[Lock::Counter(&key)]),
-    }
+    hold_with_caller(work, &[scope])
+}
+
+/// Holds what is counted of devices, and the attempts of the caller.
+pub fn hold_devices(work: &mut Work<'_>, devices: &[(AccountId, DeviceId)]) -> Result<()> {
+    let scopes: Vec<Scope<'_>> = devices.iter().map(|(account, device)| Scope::Device(*account, *device)).collect();
+    hold_with_caller(work, &scopes)
+}
+
+fn hold_with_caller(work: &mut Work<'_>, scopes: &[Scope<'_>]) -> Result<()> {
+    let caller = work.origin().address.map(Scope::Caller);
+    let keys: Vec<Vec<u8>> = scopes.iter().copied().chain(caller).map(|scope| scope.key(work)).collect();
+    let locks: Vec<Lock<'_>> = keys.iter().map(|key| Lock::Counter(key)).collect();
+    work.hold(&locks)
 }
 
 /// Counts a password attempt of an account (or device) and of its caller; refuses where either has to wait.
@@ -171,6 +180,20 @@ fn must_take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> R
 pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
     let key = scope.key(work);
     db::throttles::delete(work, &key)
+}
+
+/// Forgets what was counted of an account and its devices alone; the account is held, and so are these. What is counted of
+/// its addresses stays until it runs out: to leave and begin anew must bring nobody more mail, and no more guesses.
+pub fn forget_account(work: &mut Work<'_>, account: AccountId, devices: &[DeviceId]) -> Result<()> {
+    for device in devices {
+        let scope = Scope::Device(account, *device);
+        if !work.holds(Lock::Counter(&scope.key(work))) {
+            return Err(Error::Overtaken); // it signed in after they were held
+        }
+        forget(work, scope)?;
+    }
+    forget(work, Scope::Messages(account))?;
+    forget(work, Scope::Changes(account))
 }
 
 /// Whether one more mail may be sent to an address, at its caller's asking. Beyond, the answer is the same.

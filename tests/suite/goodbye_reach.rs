@@ -98,6 +98,27 @@ on_both! {
         assert_eq!(confirmations(), 4, "then one an hour");
     }
 
+    fn rl_05_rl_04_no_limit_begins_anew_for_an_address_whose_account_is_deleted(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        for _ in 0..2 {
+            app.asks_for_reset(ADA).expect(202);
+        }
+        let guesses = || app.tries_to_sign_in_from("203.0.113.7", ADA, "not the password of Ada").status;
+        for _ in 0..10 {
+            guesses();
+            app.advance(Duration::from_secs(20));
+        }
+        leaves(app, &ada, ADA);
+        let mails = app.mail_to(ADA).len();
+        app.asks_for_reset(ADA).expect(202);
+        assert_eq!(app.mail_to(ADA).len(), mails, "three were mailed before");
+        assert!([guesses(), guesses(), guesses()].contains(&429));
+        app.advance(Duration::from_secs(3600));
+        app.asks_for_reset(ADA).expect(202);
+        assert_eq!(app.mail_to(ADA).len(), mails + 1);
+    }
+
     fn whoever_follows_the_changes_sees_that_the_person_has_gone(app) {
         let (ada, hers) = known(app, ADA);
         let started = starts(app, &ada, "Mine alone", "hello");
@@ -137,6 +158,24 @@ on_both_with_providers! {
         wait_for_count(social, 2, WAITING);
         confirms(social, &ada, &json!({ "code": code })).expect(204);
         assert_eq!(subjects_after(social, sent + 1), [GOODBYE, GOODBYE]);
+    }
+
+    fn what_is_counted_of_an_account_and_its_devices_alone_goes_with_it(social) {
+        social.claims(ADA);
+        let ada = social.signs_in(ADA);
+        let other = social.signs_up("lovelace@example.org");
+        for (who, address) in [(&ada, ADA), (&other, "lovelace@example.org")] {
+            social.tries_to_sign_in_with_device(address, "not the password of Ada", &who.device_token).expect(401);
+            starts(social, who, "Of mine", "hello");
+        }
+        merges(social, &ada, &other, false).expect(200);
+        let work = social.adds(&ada, "ada@work.example");
+        social.removes(&ada, &work).expect(204);
+        asks(social, &ada).expect(202);
+        let mail = social.secret_mailed_to(ADA);
+        let counted = rows(social, "throttles");
+        confirms(social, &ada, &json!({ "token": mail.token })).expect(204);
+        assert_eq!(rows(social, "throttles"), counted - 5, "of both the device and what was written, and her changes");
     }
 
     fn a_merge_calls_off_a_deletion_that_was_asked_for_before_it(social) {

@@ -23,7 +23,7 @@ const SMALL: [&str; 6] =
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with; of an index that has nothing but what is asked for, its name.
-const HOT: [(&str, &str); 28] = [
+const HOT: [(&str, &str); 30] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("`accounts`.`custom`, (SELECT `settings`.`custom_fields_version`", "id"),
@@ -57,6 +57,8 @@ const HOT: [(&str, &str); 28] = [
         "SELECT `messages`.`conversation_id` FROM `messages` WHERE (`messages`.`author_account_id` = ?",
         "author_account_id",
     ),
+    ("DELETE FROM `throttles` WHERE (`throttles`.`key` = ?)", "key"),
+    ("SELECT DISTINCT `sessions`.`device_id`", "account_id"),
     ("DELETE FROM `sessions` WHERE (`sessions`.`account_id` = ?)", "account_id"),
 ];
 

@@ -235,6 +235,12 @@ pub fn identity_of(work: &mut Work<'_>, id: SessionId) -> Result<Option<Identity
     Ok(found.get_result::<Option<IdentityId>>(work.conn).optional()?.flatten())
 }
 
+/// The devices of all sessions that an account has, or had.
+pub fn list_devices(work: &mut Work<'_>, account: AccountId) -> Result<Vec<DeviceId>> {
+    let devices = sessions::table.filter(sessions::account_id.eq(account)).select(sessions::device_id);
+    Ok(devices.distinct().load(work.conn)?)
+}
+
 /// A session with what is known of its device and network.
 pub type Seen = (Session, Option<String>, Option<String>);
 
