@@ -13,7 +13,7 @@ use crate::forced::wait_for_count;
 use crate::goodbye::{asks, confirms, leaves};
 use crate::linking::merges;
 use crate::reauthentication::{asks_for_code, code_mailed, shows};
-use crate::talk::{column, desk_messages, desk_reads, email_in, items, known, opens, starts};
+use crate::talk::{agent_answers, column, desk_messages, desk_reads, email_in, items, known, opens, starts};
 
 const ADA: &str = "ada@example.org";
 
@@ -122,6 +122,10 @@ on_both! {
     fn whoever_follows_the_changes_sees_that_the_person_has_gone(app) {
         let (ada, hers) = known(app, ADA);
         let started = starts(app, &ada, "Mine alone", "hello");
+        let mut unasked = agent_answers(&json!(null), "It is on its way.");
+        unasked["conversation"] = json!({ "external_id": "case-unasked", "subject": "Your order" });
+        unasked["recipients"] = json!([{ "email": ADA, "role": "to" }]);
+        let unasked = app.push(&unasked).expect(201).json();
         let mut begins = email_in("case-of-grace", "grace@example.org");
         begins["from"]["name"] = json!("Grace Hopper");
         let of_grace = app.push(&begins).expect(201).json();
@@ -134,8 +138,9 @@ on_both! {
         let changed = || column(&items(&desk_reads(app, &format!("/v1/conversations?updated_since={}", since.as_str().unwrap())).expect(200)), "id");
         assert!(changed().is_empty());
         leaves(app, &ada, ADA);
-        let mut gone_from = [&hers["conversation_id"], &started["id"], &of_grace["conversation_id"]].map(|id| id.as_str().unwrap().to_owned());
-        gone_from.sort();
+        let pushed = [hers, unasked, of_grace.clone()].map(|pushed| pushed["conversation_id"].clone());
+        let mut gone_from: Vec<&str> = pushed.iter().chain([&started["id"]]).map(|id| id.as_str().unwrap()).collect();
+        gone_from.sort_unstable();
         let mut changed = changed();
         changed.sort();
         assert_eq!(changed, gone_from, "and not what she had no part in");
