@@ -76,7 +76,7 @@ problems! {
     SecretNotFound = "secret_not_found", 404, "The link or code is not right",
         "Let the person check the code or the link. A right code is answered like this too once five wrong ones have spent it, or a newer mail has replaced it: offer a new mail. The link is not spent by wrong codes.";
     FlowNotFound = "flow_not_found", 404, "This sign-in is not known",
-        "Begin a new flow. A code is good with the verifier of its own flow alone, and linking with the session that began it.";
+        "Begin a new flow. A code is good with the verifier of its own flow alone; linking, and making a session fresh, with the session that began it.";
     MethodNotAllowed = "method_not_allowed", 405, "The resource has no such method",
         "Use one of the methods in the Allow header.";
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive",

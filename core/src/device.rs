@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// Browsers and programs by the words that give them away; the first that fits, for most call themselves by several.
-const BROWSERS: [(&str, &str); 14] = [
-    ("Edg", "Edge"),
+const BROWSERS: [(&str, &str); 16] = [
+    ("Edg/", "Edge"),
+    ("EdgA/", "Edge"),
+    ("EdgiOS/", "Edge"),
     ("OPR/", "Opera"),
     ("SamsungBrowser/", "Samsung Internet"),
     ("Vivaldi/", "Vivaldi"),
@@ -100,6 +102,14 @@ mod tests {
                 Some("Safari on macOS"),
             ),
             ("Shop/42 CFNetwork/3826 Darwin/24.5.0", Some("App on Apple")),
+            (
+                "Mozilla/5.0 (Linux; Android 14; motorola edge 50; Motorola Edge) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/137.0.0.0 Mobile Safari/537.36",
+                Some("Chrome on Android"),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/137.0.0.0 Mobile Safari/537.36 EdgA/137.0.0.0",
+                Some("Edge on Android"),
+            ),
             ("okhttp/5.0.0", Some("App")),
             ("curl/8.5.0", Some("curl")),
             ("<b>You have won</b> http://evil.example", None),

@@ -40,7 +40,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     who.require_fresh(work.now())?;
     is_not_the_last_admin(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
-        hold_what_comes_first(work, &who)?;
+        hold_house(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
         if who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
@@ -89,7 +89,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
 pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Result<()> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
-    hold_what_comes_first(work, &who)?;
+    hold_house(work, &who)?;
     throttle::before_try(work)?;
     let (who, held) = hold_all(work, claims)?;
     who.require_fresh(work.now())?;
@@ -114,17 +114,9 @@ fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddre
     Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
 }
 
-/// Holds the house for an admin, since of those who leave at once one must see that the others have, and what is counted of
-/// the account's devices.
-fn hold_what_comes_first(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    if who.account.role == Role::Admin {
-        work.hold(&[Lock::House])?;
-    }
-    let mut devices = Vec::new();
-    for account in with_merged(work, who.account.id)? {
-        devices.extend(db::sessions::list_devices(work, account)?.into_iter().map(|device| (account, device)));
-    }
-    throttle::hold_devices(work, &devices)
+/// Holds the house for an admin: of those who leave at once one must see that the others have.
+fn hold_house(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    if who.account.role == Role::Admin { work.hold(&[Lock::House]) } else { Ok(()) }
 }
 
 /// An account and what has become part of it, which was the same person.
@@ -234,8 +226,7 @@ fn forget_identities(work: &mut Work<'_>, identities: &[Identity]) -> Result<()>
 
 /// What tells of a person goes from every table; conversations stay, without the person.
 fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
-    let devices = db::sessions::list_devices(work, account)?;
-    throttle::forget_account(work, account, &devices)?;
+    throttle::forget_account(work, account)?;
     db::credentials::delete_all(work, account)?;
     db::outbox::delete_mail_of(work, account)?;
     db::challenges::delete_all(work, account)?;

@@ -87,9 +87,9 @@ pub fn tidy(store: &Store) -> Result<bool> {
         let throttles = db::throttles::delete_before(work, idle, BROOM)?;
         let forgotten = ago(work, limits::IDEMPOTENCY_LIFE);
         db::idempotency_keys::delete_before(work, forgotten)?;
-        // no session outlives its absolute end, ended or not
+        // no session outlives its absolute end, and its device is remembered for a while
         let longest = settings::current(work)?.session_absolute();
-        let began = ago(work, longest + day);
+        let began = ago(work, longest + limits::DEVICE_REMEMBERED);
         let sessions = db::sessions::delete_before(work, began, BROOM)?;
         db::signing_keys::delete_retired(work)?;
         signing_key::ensure(work)?;

@@ -28,6 +28,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod interaction;
 pub mod keyring;
+pub mod known_device;
 pub mod limits;
 pub mod linked;
 pub mod linking;

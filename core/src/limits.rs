@@ -63,8 +63,14 @@ pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10))
 /// Presence that was shown a moment ago: what deletes an account to which nothing can be mailed.
 pub const FRESH_A_MOMENT_AGO: Duration = Duration::from_secs(60);
 
-/// So long a device is known by what it is and where it signs in from, without a token of its own.
+/// So long a device is known by what it is and where it is used, without a token of its own; and so long by its token after
+/// its last session must have ended.
 pub const DEVICE_REMEMBERED: Duration = days(30);
+
+/// A sign-in within so long of what ended all sessions, or made the account its owner's, is expected.
+pub const FIRST_SIGN_IN: Duration = minutes(60);
+/// Mail of devices that an account does not know.
+pub const NEW_DEVICE_MAIL: (u32, Duration) = (10, minutes(60));
 
 /// Changes of an account's addresses: each is told to all of them, and that must not bury a mailbox.
 pub const CHANGES_PER_ACCOUNT: (u32, Duration) = (40, minutes(3));

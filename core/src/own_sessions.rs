@@ -1,20 +1,16 @@
-//! The devices of a signed-in owner: to list and to end them, and to tell the owner of a new one.
+//! The sessions of a signed-in owner, each on a device: to list and to end them.
 
 use serde_json::json;
 
-use crate::account::Account;
 use crate::audit::{self, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
-use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
-use crate::limits;
-use crate::mail::MailContent;
 use crate::page::{Cursor, Page, PageAsk};
 use crate::session::{self, EndReason, Session, SignedIn};
-use crate::settings::{self, Method, Settings};
-use crate::{throttle, ways_in};
+use crate::settings::{self, Settings};
+use crate::throttle;
 
 /// A session as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,33 +81,16 @@ pub fn end(work: &mut Work<'_>, who: &SignedIn, id: SessionId) -> Result<()> {
     session::end(work, &found, if current { EndReason::SignedOut } else { EndReason::SignedOutElsewhere })
 }
 
-/// Ends all of the owner's sessions but the one that asks; gives how many there were.
+/// Ends all of the owner's sessions but the one that asks; gives how many there were. The devices of those that have run
+/// out are no longer known either.
 pub fn end_others(work: &mut Work<'_>, who: &SignedIn) -> Result<usize> {
-    let others = db::sessions::list_others(work, &who.session)?;
-    for other in &others {
-        session::end(work, other, EndReason::SignedOutElsewhere)?;
+    let settings = settings::current(work)?;
+    let (used, begun) = live_since(work, &settings);
+    let epoch = who.account.security_epoch;
+    let mut ended = 0;
+    for other in db::sessions::list_others(work, &who.session)? {
+        ended += usize::from(other.epoch == epoch && other.rotated_at > used && other.created_at > begun);
+        session::end(work, &other, EndReason::SignedOutElsewhere)?;
     }
-    Ok(others.len())
-}
-
-/// Tells the owner of a sign-in from a device that the account does not know: it has shown no device token of the
-/// account, and none like it has signed in from there lately. The first sign-in of all tells nobody anything.
-pub fn tell_if_new(work: &mut Work<'_>, account: &Account, session: &Session, known: bool) -> Result<()> {
-    if known || !db::sessions::has_others(work, session)? {
-        return Ok(());
-    }
-    let device = Device::of(work.origin().user_agent.as_deref());
-    let network = work.origin().address.map(device::network_of);
-    let since = work.now() - limits::DEVICE_REMEMBERED;
-    if db::sessions::has_like(work, session, (device.name().as_deref(), network.as_deref()), since)? {
-        return Ok(());
-    }
-    let provider = match &session.method {
-        Method::Provider(name) => work.providers().find(name).map(|provider| provider.title.clone()),
-        Method::Password | Method::SignUp => None,
-    };
-    let detail = json!({ "session_id": session.id, "device": device.name(), "network": network });
-    audit::record(work, "session.new_device", Actor::Account(account.id), Some(account.id), &detail)?;
-    let content = MailContent::NewDevice { at: work.now(), device, network, provider };
-    ways_in::tell_proven_addresses(work, account.id, &content)
+    Ok(ended)
 }

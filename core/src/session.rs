@@ -39,6 +39,11 @@ words! {
     }
 }
 
+impl EndReason {
+    /// Those by which a device is known no more: its owner threw it out, or somebody may have copied what it holds.
+    pub const DISOWNS: [Self; 3] = [Self::SignedOutElsewhere, Self::Reused, Self::Unlinked];
+}
+
 /// A session as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -123,13 +128,6 @@ pub(crate) fn is_live(claims: &AccessClaims, session: &Session, account: &Accoun
 pub fn authenticate_to_write(work: &mut Work<'_>, claims: &AccessClaims) -> Result<SignedIn> {
     work.hold(&[Lock::Account(claims.sub)])?;
     authenticate(work, claims)
-}
-
-/// The device that a token is of, where it has signed in to the account since its last recovery.
-#[must_use]
-pub fn known_device(work: &Work<'_>, shown: Option<&str>, account: AccountId, epoch: i64) -> Option<DeviceToken> {
-    let token = DeviceToken::parse(shown?, work.keyring())?;
-    (token.account == account && token.epoch == epoch).then_some(token)
 }
 
 /// Opens a session for a claimed account.
@@ -267,7 +265,7 @@ pub fn refresh(work: &mut Work<'_>, token: RefreshToken) -> Result<Issued> {
 pub(crate) fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> Result<()> {
     db::sessions::end(work, session, reason)?;
     let account = session.account_id;
-    let detail = json!({ "reason": reason });
+    let detail = json!({ "session_id": session.id, "reason": reason });
     audit::record(work, "session.ended", Actor::Account(account), Some(account), &detail)?;
     crate::outbox::post_event(work, "session.revoked", account, &json!({ "session_id": session.id, "reason": reason }))
 }

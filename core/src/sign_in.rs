@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
 use crate::id::AccountId;
 use crate::identity::IdentityKey;
-use crate::own_sessions;
+use crate::known_device;
 use crate::secret::DeviceToken;
 use crate::session::{self, Issued};
 use crate::settings::{self, Method};
@@ -37,7 +37,7 @@ pub fn begin(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> {
     let found = db::credentials::find_for_sign_in(work, &IdentityKey::email(&ask.address))?;
     let account = found.as_ref().map(|found| (found.account_id, found.epoch));
     let shown = ask.device_token.as_deref();
-    let device = account.and_then(|(id, epoch)| session::known_device(work, shown, id, epoch));
+    let device = account.map(|(id, epoch)| known_device::find(work, shown, id, epoch)).transpose()?.flatten();
     throttle::before_password(work, scope(&ask.address, account, device))?;
     Ok(Candidate { stored: found.map(|found| found.hash), account, device })
 }
@@ -71,10 +71,12 @@ pub fn finish(work: &mut Work<'_>, ask: &SignInAsk, candidate: &Candidate, verdi
     if let Some(hash) = rehashed {
         db::credentials::put_password(work, id, hash)?;
     }
-    let issued = session::open(work, &settings, &account, Method::Password, None, candidate.device)?;
-    let known = candidate.device.is_some();
-    let detail = json!({ "method": Method::Password, "known_device": known });
+    // its owner may have disowned it while the password was compared
+    let device = known_device::find_again(work, candidate.device)?;
+    let known = device.is_some();
+    let issued = session::open(work, &settings, &account, Method::Password, None, device)?;
+    let detail = json!({ "session_id": issued.session.id, "method": Method::Password, "known_device": known });
     audit::record(work, "session.created", Actor::Account(id), Some(id), &detail)?;
-    own_sessions::tell_if_new(work, &account, &issued.session, known)?;
+    known_device::tell_if_new(work, &account, &issued.session, known)?;
     Ok(issued)
 }

@@ -13,12 +13,12 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{ChallengeId, FlowId, IdentityId};
 use crate::identity::{IdentityKey, Proof, ProofMethod};
+use crate::known_device;
 use crate::limits;
 use crate::linking::{self, Answer, Arriving, Ask, House, Made, Outcome};
 use crate::mail::{MailContent, Named};
 use crate::mailed_secret;
 use crate::outbox;
-use crate::own_sessions;
 use crate::ownership::{self, How, Proven, Taken};
 use crate::provider::{Arrival, ProviderName};
 use crate::secret::{DeviceToken, FlowToken};
@@ -84,11 +84,12 @@ pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival, device_token
             };
             let account = db::accounts::get(work, identity.account_id)?;
             db::identities::see_again(work, &identity, arrival.label.as_deref(), arrival.name.as_deref())?;
-            let device = session::known_device(work, device_token, account.id, account.security_epoch);
-            let detail = json!({ "method": method, "known_device": device.is_some() });
-            audit::record(work, "session.created", Actor::Account(account.id), Some(account.id), &detail)?;
+            let device = known_device::find(work, device_token, account.id, account.security_epoch)?;
+            let known = device.is_some();
             let issued = sign_in(work, &settings, &flow, FlowState::Presented, (&account, identity.id), device)?;
-            own_sessions::tell_if_new(work, &account, &issued.session, device.is_some())?;
+            let detail = json!({ "session_id": issued.session.id, "method": method, "known_device": known });
+            audit::record(work, "session.created", Actor::Account(account.id), Some(account.id), &detail)?;
+            known_device::tell_if_new(work, &account, &issued.session, known)?;
             Ok(Finished::SignedIn(Box::new(issued)))
         }
         Arriving::OwnSubject => own(work, &settings, &flow, arrival, None),

@@ -37,6 +37,8 @@ pub enum Scope<'a> {
     Messages(AccountId),
     /// Changes of an account's addresses.
     Changes(AccountId),
+    /// Devices that an account does not know, each of which is mailed of.
+    NewDevices(AccountId),
 }
 
 impl Scope<'_> {
@@ -50,6 +52,7 @@ impl Scope<'_> {
             Self::MailTo(Ask::PasswordReset, to) => mac(&[b"reset to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
             Self::Changes(account) => mac(&[b"changes", account.0.as_bytes()]),
+            Self::NewDevices(account) => mac(&[b"new devices", account.0.as_bytes()]),
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
@@ -109,20 +112,11 @@ fn wait_after(failures: i64) -> Duration {
 
 /// Holds what is counted of a password attempt, the attempts of its caller included.
 pub fn hold(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
-    hold_with_caller(work, &[scope])
-}
-
-/// Holds what is counted of devices, and the attempts of the caller.
-pub fn hold_devices(work: &mut Work<'_>, devices: &[(AccountId, DeviceId)]) -> Result<()> {
-    let scopes: Vec<Scope<'_>> = devices.iter().map(|(account, device)| Scope::Device(*account, *device)).collect();
-    hold_with_caller(work, &scopes)
-}
-
-fn hold_with_caller(work: &mut Work<'_>, scopes: &[Scope<'_>]) -> Result<()> {
-    let caller = work.origin().address.map(Scope::Caller);
-    let keys: Vec<Vec<u8>> = scopes.iter().copied().chain(caller).map(|scope| scope.key(work)).collect();
-    let locks: Vec<Lock<'_>> = keys.iter().map(|key| Lock::Counter(key)).collect();
-    work.hold(&locks)
+    let key = scope.key(work);
+    match work.origin().address.map(|ip| Scope::Caller(ip).key(work)) {
+        Some(caller) => work.hold(&[Lock::Counter(&key), Lock::Counter(&caller)]),
+        None => work.hold(&[Lock::Counter(&key)]),
+    }
 }
 
 /// Counts a password attempt of an account (or device) and of its caller; refuses where either has to wait.
@@ -169,6 +163,11 @@ pub fn before_change(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     must_take(work, Scope::Changes(account), limits::CHANGES_PER_ACCOUNT)
 }
 
+/// Whether an account's owner may be mailed of one more device. Beyond, the audit trail alone tells of it.
+pub fn may_tell_of_device(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
+    Ok(take(work, Scope::NewDevices(account), limits::NEW_DEVICE_MAIL)?.is_none())
+}
+
 fn must_take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> Result<()> {
     match take(work, scope, limit)? {
         None => Ok(()),
@@ -182,16 +181,10 @@ pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
     db::throttles::delete(work, &key)
 }
 
-/// Forgets what was counted of an account and its devices alone; the account is held, and so are these. What is counted of
-/// its addresses stays until it runs out: to leave and begin anew must bring nobody more mail, and no more guesses.
-pub fn forget_account(work: &mut Work<'_>, account: AccountId, devices: &[DeviceId]) -> Result<()> {
-    for device in devices {
-        let scope = Scope::Device(account, *device);
-        if !work.holds(Lock::Counter(&scope.key(work))) {
-            return Err(Error::Overtaken); // it signed in after they were held
-        }
-        forget(work, scope)?;
-    }
+/// Forgets what was counted of an account, which is held. What is counted of its addresses stays until it runs out: to leave
+/// and begin anew must bring nobody more mail, and no more guesses; so does what is counted of any number of devices.
+pub fn forget_account(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    forget(work, Scope::NewDevices(account))?;
     forget(work, Scope::Messages(account))?;
     forget(work, Scope::Changes(account))
 }

@@ -165,7 +165,7 @@ on_both_with_providers! {
         assert_eq!(subjects_after(social, sent + 1), [GOODBYE, GOODBYE]);
     }
 
-    fn what_is_counted_of_an_account_and_its_devices_alone_goes_with_it(social) {
+    fn what_is_counted_of_an_account_alone_goes_with_it(social) {
         social.claims(ADA);
         let ada = social.signs_in(ADA);
         let other = social.signs_up("lovelace@example.org");
@@ -180,7 +180,7 @@ on_both_with_providers! {
         let mail = social.secret_mailed_to(ADA);
         let counted = rows(social, "throttles");
         confirms(social, &ada, &json!({ "token": mail.token })).expect(204);
-        assert_eq!(rows(social, "throttles"), counted - 5, "of both the device and what was written, and her changes");
+        assert_eq!(rows(social, "throttles"), counted - 3, "of both what was written, and her changes");
     }
 
     fn a_merge_calls_off_a_deletion_that_was_asked_for_before_it(social) {

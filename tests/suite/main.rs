@@ -41,6 +41,7 @@ mod my_password;
 mod my_record;
 mod my_sessions;
 mod natively;
+mod new_devices;
 mod openid_provider;
 mod operations;
 mod outages;

@@ -23,7 +23,7 @@ const SMALL: [&str; 6] =
 
 /// What must be among what was heard, or the story does not tell enough: a piece of the statement, in the words of
 /// `SQLite`, and the column that its index begins with; of an index that has nothing but what is asked for, its name.
-const HOT: [(&str, &str); 30] = [
+const HOT: [(&str, &str); 32] = [
     ("FROM ((`sessions` INNER JOIN `accounts`", "id"),
     ("((`identities`.`kind` = ?) AND (`identities`.`namespace` = ?", "kind"),
     ("`accounts`.`custom`, (SELECT `settings`.`custom_fields_version`", "id"),
@@ -58,7 +58,9 @@ const HOT: [(&str, &str); 30] = [
         "author_account_id",
     ),
     ("DELETE FROM `throttles` WHERE (`throttles`.`key` = ?)", "key"),
-    ("SELECT DISTINCT `sessions`.`device_id`", "account_id"),
+    ("AND (`sessions`.`device_id` = ?)", "account_id"),
+    ("SELECT DISTINCT `sessions`.`device`, ", "account_id"),
+    ("(`sessions`.`account_id` = ?) AND (`sessions`.`epoch` = ?)) AND (`sessions`.`id` != ?))", "account_id"),
     ("DELETE FROM `sessions` WHERE (`sessions`.`account_id` = ?)", "account_id"),
 ];
 
@@ -75,6 +77,8 @@ fn story(app: &App) {
     let wrong = json!({ "email": "new@example.org", "code": "AAAA-AAAA", "password": PASSWORD });
     app.confirms_sign_up(&wrong).expect(404);
     app.confirms_sign_up(&json!({ "email": "new@example.org", "code": code, "password": PASSWORD })).expect(201);
+    let first = app.signs_in("ada@example.org");
+    app.tries_to_sign_in_with_device("ada@example.org", PASSWORD, &first.device_token).expect(201);
     let ada = app.signs_in("ada@example.org");
     app.tries_to_sign_in("ada@example.org", "not the password of Ada").expect(401);
     app.refreshes(&ada.refresh_token).expect(200);

@@ -77,15 +77,15 @@ on_both! {
         assert_eq!(app.count("SELECT count(*) AS n FROM audit_events WHERE action = 'session.reauthenticated'"), 1);
     }
 
-    fn the_tokens_of_before_are_forgiven_as_after_a_refresh(app) {
+    fn se_18_a_copied_token_of_before_does_not_become_fresh(app) {
         let ada = stale(app);
         let now = SignedIn::of(&shows(app, &ada, &json!({ "password": PASSWORD })).expect(200));
-        app.me(&ada.access_token).expect(200);
-        let again = SignedIn::of(&app.refreshes(&ada.refresh_token).expect(200));
-        assert_eq!(again.refresh_token, now.refresh_token, "its answer was lost: here it is again");
-        app.refreshes(&now.refresh_token).expect(200);
-        app.refreshes(&ada.refresh_token).expect(401);
-        app.me(&now.access_token).expect(401);
+        assert!(!is_fresh(app, &ada), "an access token of before is good, and not fresh");
+        let again = SignedIn::of(&shows(app, &ada, &json!({ "password": PASSWORD })).expect(200));
+        assert!(is_fresh(app, &again), "the answer was lost: it is made fresh once more");
+        assert_eq!(app.refreshes(&now.refresh_token).expect(401).code(), "session_ended", "somebody may have copied it");
+        app.me(&again.access_token).expect(401);
+        app.refreshes(&again.refresh_token).expect(401);
     }
 
     fn a_wrong_password_is_slowed_and_changes_nothing(app) {

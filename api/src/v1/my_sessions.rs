@@ -7,7 +7,7 @@ use doorstep_core::id::SessionId;
 use doorstep_core::method::Method;
 use doorstep_core::own_sessions::{self, OwnSession, PastSession};
 use doorstep_core::page::PageAsk;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -158,8 +158,15 @@ pub async fn end_my_session(customer: Customer, id: Id<SessionId>) -> Result<Htt
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OthersQuery {
-    /// All but this one. It must be said, and be true.
+    /// All but this one. It must be said, and be `true`.
+    #[serde(default, deserialize_with = "is_true")]
+    #[param(required = true)]
     pub others: bool,
+}
+
+/// Anything else is no, and the answer to that says what to send.
+fn is_true<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(String::deserialize(from)? == "true")
 }
 
 /// How many there were.
@@ -171,7 +178,8 @@ pub struct SessionsEnded {
 
 /// End all my other sessions
 ///
-/// Signs out every other device; this one goes on.
+/// Signs out every other device; this one goes on. Sessions that have run out are not counted, and their devices are known
+/// no more either.
 #[utoipa::path(
     tag = "Sessions", operation_id = "end_my_other_sessions",
     params(OthersQuery),

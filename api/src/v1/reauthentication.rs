@@ -82,8 +82,9 @@ fn not_one() -> Error {
 /// Make my session fresh
 ///
 /// The same session goes on, with the tokens of the answer: `auth_time` is now, and for ten minutes what changes the ways
-/// in may be done with them, and not with the access tokens of before. A lost answer is forgiven as after a refresh. A provider counts by whom the account is signed in to with: another is 409 `not_linked`, and nothing is
-/// linked. Its round trip is begun with `POST /v1/me/reauthenticate/{provider}`, and finished by the same session.
+/// in may be done with them, and not with the access tokens of before. A refresh token of before ends the session; if the
+/// answer was lost, ask again with the access token. A provider counts by whom the account is signed in to with: another
+/// is 409 `not_linked`, and nothing is linked. Its round trip is begun with `POST /v1/me/reauthenticate/{provider}`, and finished by the same session.
 #[utoipa::path(
     tag = "Sessions", operation_id = "reauthenticate",
     request_body = Reauthentication,

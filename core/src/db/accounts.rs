@@ -265,9 +265,19 @@ pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     let now = work.now();
     diesel::update(accounts::table)
         .filter(accounts::id.eq(id))
-        .set((accounts::security_epoch.eq(accounts::security_epoch + 1), accounts::updated_at.eq(now)))
+        .set((
+            accounts::security_epoch.eq(accounts::security_epoch + 1),
+            accounts::epoch_began_at.eq(now),
+            accounts::updated_at.eq(now),
+        ))
         .execute(work.conn)?;
     Ok(())
+}
+
+/// When the account's security epoch was raised last.
+pub fn epoch_began(work: &mut Work<'_>, id: AccountId) -> Result<Option<Timestamp>> {
+    let began = accounts::table.filter(accounts::id.eq(id)).select(accounts::epoch_began_at);
+    Ok(began.get_result(work.conn)?)
 }
 
 /// Sets a name that was given.

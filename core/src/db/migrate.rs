@@ -57,14 +57,19 @@ fn run(conn: &mut Conn, source: EmbeddedMigrations) -> Result<Migrated> {
     })
 }
 
-/// Undoes and redoes the last migration, for the test of the twins.
-pub fn redo_last(location: &Location) -> Result<()> {
+/// Undoes and redoes the last migration, for the test of the twins; or all down to one, by the beginning of its version.
+pub fn redo_last(location: &Location, down_to: Option<&str>) -> Result<()> {
     let mut conn = connect(location, Use::Write)?;
-    let source = match location {
-        Location::Sqlite(_) => SQLITE,
-        Location::Postgres(_) => POSTGRES,
-    };
-    MigrationHarness::revert_last_migration(&mut conn, source).map_err(failed)?;
+    loop {
+        let source = match location {
+            Location::Sqlite(_) => SQLITE,
+            Location::Postgres(_) => POSTGRES,
+        };
+        let undone = MigrationHarness::revert_last_migration(&mut conn, source).map_err(failed)?.to_string();
+        if down_to.is_none_or(|version| undone.starts_with(version)) {
+            break;
+        }
+    }
     drop(conn);
     migrate(location).map(drop)
 }

@@ -24,6 +24,7 @@ pub mod challenges;
 pub mod conversations;
 pub mod credentials;
 pub mod custom_fields;
+pub mod devices;
 pub mod idempotency_keys;
 pub mod identities;
 pub mod instance;

@@ -64,6 +64,7 @@ diesel::table! {
         created_at -> Moment,
         updated_at -> Moment,
         claimed_at -> Nullable<Moment>,
+        epoch_began_at -> Nullable<Moment>,
         disabled_at -> Nullable<Moment>,
     }
 }

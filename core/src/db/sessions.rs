@@ -1,6 +1,5 @@
 //! Queries on `sessions`. The two on the hottest roads are one statement each.
 
-use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::accounts;
@@ -172,15 +171,15 @@ pub fn carry_over(work: &mut Work<'_>, session: &Session) -> Result<Option<i64>>
     Ok(counter)
 }
 
-/// Stores that presence was proven anew; gives the counter of the next refresh token. It is counted in the database, for
-/// a refresh holds no account.
+/// Stores that presence was proven anew; gives the counter of the next refresh token. It is counted in the database, and by
+/// two, as in [`carry_over`]: whoever has copied a token of before gets no fresh one for it.
 pub fn freshen(work: &mut Work<'_>, session: &Session) -> Result<Option<i64>> {
     work.must_hold(Lock::Account(session.account_id))?;
     let now = work.now();
     let counter = diesel::update(sessions::table.filter(sessions::id.eq(session.id).and(sessions::ended_at.is_null())))
         .set((
             sessions::authenticated_at.eq(now),
-            sessions::counter.eq(sessions::counter + 1),
+            sessions::counter.eq(sessions::counter + 2),
             sessions::rotated_at.eq(now),
         ))
         .returning(sessions::counter)
@@ -233,12 +232,6 @@ pub fn count_live(work: &mut Work<'_>, account: AccountId) -> Result<usize> {
 pub fn identity_of(work: &mut Work<'_>, id: SessionId) -> Result<Option<IdentityId>> {
     let found = sessions::table.filter(sessions::id.eq(id)).select(sessions::identity_id);
     Ok(found.get_result::<Option<IdentityId>>(work.conn).optional()?.flatten())
-}
-
-/// The devices of all sessions that an account has, or had.
-pub fn list_devices(work: &mut Work<'_>, account: AccountId) -> Result<Vec<DeviceId>> {
-    let devices = sessions::table.filter(sessions::account_id.eq(account)).select(sessions::device_id);
-    Ok(devices.distinct().load(work.conn)?)
 }
 
 /// A session with what is known of its device and network.
@@ -318,33 +311,6 @@ pub fn list_others(work: &mut Work<'_>, session: &Session) -> Result<Vec<Session
         .select(COLUMNS)
         .load::<Row>(work.conn)?;
     Ok(rows.into_iter().map(Session::from).collect())
-}
-
-/// Whether the account has, or had, another session than this.
-pub fn has_others(work: &mut Work<'_>, session: &Session) -> Result<bool> {
-    let others = sessions::table.filter(sessions::account_id.eq(session.account_id).and(sessions::id.ne(session.id)));
-    Ok(diesel::select(exists(others)).get_result::<bool>(work.conn)?)
-}
-
-/// Whether another of the account's sessions has begun since then on such a device, which may be one that did not say
-/// what it is, in such a network.
-pub fn has_like(
-    work: &mut Work<'_>,
-    session: &Session,
-    (device, network): (Option<&str>, Option<&str>),
-    since: Timestamp,
-) -> Result<bool> {
-    let Some(network) = network else { return Ok(false) };
-    let there = sessions::table
-        .filter(sessions::account_id.eq(session.account_id).and(sessions::id.ne(session.id)))
-        .filter(sessions::created_at.gt(since).and(sessions::network.eq(network)).assume_not_null());
-    let like = match device {
-        Some(device) => {
-            diesel::select(exists(there.filter(sessions::device.eq(device)))).get_result::<bool>(work.conn)?
-        }
-        None => diesel::select(exists(there.filter(sessions::device.is_null()))).get_result::<bool>(work.conn)?,
-    };
-    Ok(like)
 }
 
 /// Ends every live session of an account but this one; gives how many there were.

@@ -1,5 +1,6 @@
 //! A unit of work: one connection, one single now, and who asked.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,11 +32,21 @@ pub struct Work<'c> {
     pub(crate) origin: &'c Origin,
     pub(crate) posted: bool,
     held: Vec<i64>,
+    /// The number of the next id, once there is one.
+    next_id: Cell<Option<u64>>,
 }
 
 impl<'c> Work<'c> {
     pub(crate) fn new(conn: &'c mut Conn, shared: &'c Shared, origin: &'c Origin) -> Self {
-        Self { conn, now: shared.clock.now(), shared, origin, posted: false, held: Vec::new() }
+        Self {
+            conn,
+            now: shared.clock.now(),
+            shared,
+            origin,
+            posted: false,
+            held: Vec::new(),
+            next_id: Cell::new(None),
+        }
     }
 
     /// The one instant at which all of this unit happens.
@@ -97,10 +108,18 @@ impl<'c> Work<'c> {
         if self.holds(lock) { Ok(()) } else { Err(Error::Broken(format!("changed without its lock: {}", lock.kind()))) }
     }
 
-    /// A new `UUIDv7` made of this unit's now.
+    /// A new `UUIDv7` made of this unit's now. Those of one unit are in the order they were made in: after the milliseconds
+    /// comes a counter of 12 bits that begins anywhere in its lower half (RFC 9562, section 6.2, method 1).
     #[must_use]
     pub fn new_id<I: From<Uuid>>(&self) -> I {
-        let millis = u64::try_from(self.now.as_micros() / 1000).unwrap_or(0);
-        Builder::from_unix_timestamp_millis(millis, &self.random()).into_uuid().into()
+        let mut random: [u8; 10] = self.random();
+        let [first, second, ..] = random;
+        let number = self.next_id.get().unwrap_or_else(|| u64::from(u16::from_be_bytes([first, second]) & 0x7ff));
+        self.next_id.set(Some(number + 1));
+        let millis = u64::try_from(self.now.as_micros() / 1000).unwrap_or(0) + (number >> 12);
+        let [.., high, low] = (number & 0xfff).to_be_bytes();
+        let [first, second, ..] = &mut random;
+        (*first, *second) = (high, low);
+        Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into()
     }
 }
