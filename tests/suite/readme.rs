@@ -27,12 +27,12 @@ const MAIN_JOB: &[&str] = &[
 /// What follows of the profile's walk.
 const PROFILE_EDITED: &[&str] = &[
     "{\"status\":\"accepted\"}",
-    "\"email\":\"ada@lovelace.exmaple\"",
+    "\"email\":\"grace@hopper.exmaple\"",
     "\"state\":\"pending\"",
-    "\"email\":\"ada@lovelace.example\",\"label\":\"ada@lovelace.example\",\"state\":\"proven\",\"is_primary\":true",
+    "\"email\":\"grace@hopper.example\",\"label\":\"grace@hopper.example\",\"state\":\"proven\",\"is_primary\":true",
     "\"back_to\":",
     "\"device_token\":",
-    "\"email\":\"ada@example.org\",\"expires_at\":",
+    "\"email\":\"grace@example.org\",\"expires_at\":",
     "\"status\":\"signed_in\"",
     "This is among the first that somebody would guess.",
     "\"device\":\"Firefox on Linux\",\"network\":\"127.0.0.0/24\",\"method\":\"password\"",
@@ -77,48 +77,40 @@ fn serve(dir: &Path, listen: &str, database: Option<&str>) -> Serving {
     serving
 }
 
-fn follow(document: &str, database: Option<&str>, outcome: &[&str]) {
+/// Follows documents one after another in one place, as somebody does who begins with the first.
+fn follow(documents: &[(&str, &[&str])], database: Option<&str>) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("target/release")).unwrap();
     std::os::unix::fs::symlink(BINARY, dir.path().join("target/release/doorstep")).unwrap();
     let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let _serving = serve(dir.path(), &listen, database);
-
-    // only the port is another, so that tests can run side by side
-    let script = format!("set -eu\n{}", lines(document).replace("127.0.0.1:8080", &listen));
-    let mut command = Command::new("sh");
-    command.current_dir(dir.path()).arg("-c").arg(&script);
-    command.envs(database.map(|url| ("DATABASE_URL", url)));
-    let done = command.output().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{said}\n{}\n{:?}", String::from_utf8_lossy(&done.stderr), done.status);
-    let mut rest = said.as_ref();
-    for expected in outcome {
-        rest = rest.split_once(*expected).unwrap_or_else(|| panic!("no {expected} in what follows of\n{said}")).1;
-    }
-    assert!(!said.contains("\"code\":\""), "a problem among\n{said}");
-}
-
-#[test]
-fn the_readme_on_sqlite() {
-    follow(README, None, MAIN_JOB);
-}
-
-#[test]
-fn the_readme_on_postgres() {
-    if let Some(server) = postgres::server() {
-        follow(README, Some(server.create_database(None).url()), MAIN_JOB);
+    for (document, outcome) in documents {
+        // only the port is another, so that tests can run side by side
+        let script = format!("set -eu\n{}", lines(document).replace("127.0.0.1:8080", &listen));
+        let mut command = Command::new("sh");
+        command.current_dir(dir.path()).arg("-c").arg(&script);
+        command.envs(database.map(|url| ("DATABASE_URL", url)));
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success(), "{said}\n{}\n{:?}", String::from_utf8_lossy(&done.stderr), done.status);
+        let mut rest = said.as_ref();
+        for expected in *outcome {
+            rest = rest.split_once(*expected).unwrap_or_else(|| panic!("no {expected} in what follows of\n{said}")).1;
+        }
+        assert!(!said.contains("\"code\":\""), "a problem among\n{said}");
     }
 }
 
+const ALL: &[(&str, &[&str])] = &[(README, MAIN_JOB), (PROFILE, PROFILE_EDITED)];
+
 #[test]
-fn the_profile_on_sqlite() {
-    follow(PROFILE, None, PROFILE_EDITED);
+fn the_readme_and_then_the_profile_on_sqlite() {
+    follow(ALL, None);
 }
 
 #[test]
-fn the_profile_on_postgres() {
+fn the_readme_and_then_the_profile_on_postgres() {
     if let Some(server) = postgres::server() {
-        follow(PROFILE, Some(server.create_database(None).url()), PROFILE_EDITED);
+        follow(ALL, Some(server.create_database(None).url()));
     }
 }

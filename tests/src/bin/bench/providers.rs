@@ -1,6 +1,6 @@
 //! What a provider that misbehaves costs everybody else: p99 of GET /v1/me while people try to sign in with it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use doorstep_tests::http::Client;
@@ -17,8 +17,8 @@ const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 const CLIENTS: usize = 8;
 const PACE: Duration = Duration::from_millis(250);
 /// How often all are measured in turn, and for how long each time.
-const ROUNDS: usize = 4;
-const EACH: Duration = Duration::from_secs(8);
+const ROUNDS: usize = 8;
+const EACH: Duration = Duration::from_secs(6);
 
 /// What the provider does, in the order it is measured in.
 fn behaviours() -> [(&'static str, Behaviour); 6] {
@@ -45,43 +45,55 @@ pub fn environment(twitter: &Twitter) -> Vec<(String, String)> {
     ]
 }
 
-/// Prints the p99 of reading `/me` with nobody at the provider, and with clients there while it misbehaves.
+/// Whether the clients come so far that the provider is asked, or are refused before for a verifier that is not theirs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Come {
+    ToProvider,
+    NotSoFar,
+}
+
+/// Prints the p99 of reading `/me` with nobody there, with clients who are refused before the provider is asked, and with
+/// clients there while it misbehaves.
 pub fn compare(server: &Server, twitter: &Twitter) {
     let owners = server.claims(1);
     twitter.knows(User::new("ada", "12", None));
-    let mut quiet = Vec::new();
+    let (mut quiet, mut without) = (Vec::new(), Vec::new());
     let mut busy = behaviours().map(|_| Vec::new());
     for _ in 0..ROUNDS {
         // an access token lives for five minutes
         let token = &server.signs_in(&owners[0]).access_token;
-        quiet.extend(read_me_steadily(server, token, EACH));
+        let reads = || read_me_steadily(server, token, EACH);
+        quiet.extend(reads());
+        without.extend(while_clients_try(server, twitter, Come::NotSoFar, reads));
         for (times, (_, behaviour)) in busy.iter_mut().zip(behaviours()) {
             twitter.script(TOKEN, behaviour);
-            times.extend(while_clients_try(server, twitter, || read_me_steadily(server, token, EACH)));
+            times.extend(while_clients_try(server, twitter, Come::ToProvider, reads));
         }
     }
     let p99 = |times: &[f64]| percentile(times, 0.99);
     println!("p99 of GET /v1/me with nobody at the provider: {:.2} ms of {}", p99(&quiet) * 1e3, quiet.len());
+    println!("… with {CLIENTS} clients there, each refused before it is asked: {:.2} ms", p99(&without) * 1e3);
     for (times, (what, _)) in busy.iter().zip(behaviours()) {
         println!(
-            "… with {CLIENTS} clients there, each every {} ms, while it does {what}: {:.2} ms = {:.2} × nobody = {:.2} × well",
+            "… with {CLIENTS} clients there, each every {} ms, while it does {what}: {:.2} ms = {:.2} × nobody = {:.2} × refused before = {:.2} × well",
             PACE.as_millis(),
             p99(times) * 1e3,
             p99(times) / p99(&quiet),
+            p99(times) / p99(&without),
             p99(times) / p99(&busy[0]),
         );
     }
 }
 
-fn while_clients_try<T>(server: &Server, twitter: &Twitter, run: impl FnOnce() -> T) -> T {
+fn while_clients_try<T>(server: &Server, twitter: &Twitter, come: Come, run: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
+        for _ in 0..CLIENTS {
             let (over, server) = (&over, &server);
             scope.spawn(move || {
                 let http = Client::new(&format!("http://{}", server.address()));
                 while !over.load(Ordering::Relaxed) {
-                    tries(&http, twitter, client);
+                    tries(&http, twitter, come);
                     std::thread::sleep(PACE);
                 }
             });
@@ -94,10 +106,12 @@ fn while_clients_try<T>(server: &Server, twitter: &Twitter, run: impl FnOnce() -
     })
 }
 
-/// One round trip; how it ends is the provider's business.
-fn tries(http: &Client, twitter: &Twitter, client: usize) {
+/// One round trip of somebody new; how it ends is the provider's business.
+fn tries(http: &Client, twitter: &Twitter, come: Come) {
+    static CALLERS: AtomicU32 = AtomicU32::new(0);
     let verifier = "v".repeat(43);
-    let caller = format!("10.2.0.{}", client + 1);
+    let [_, a, b, c] = CALLERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let caller = format!("10.{a}.{b}.{c}");
     let post =
         |path: &str, body: serde_json::Value| http.post(path).header("X-Forwarded-For", &caller).json(&body).send();
     let begin = json!({ "redirect_uri": REDIRECT_URI, "code_challenge": code_challenge(&verifier) });
@@ -110,6 +124,8 @@ fn tries(http: &Client, twitter: &Twitter, client: usize) {
     let path = &callback[callback.find("/v1/").unwrap()..];
     let back = http.get(path).send().expect(303);
     let code = parameter(back.header("location").unwrap(), "code").unwrap();
-    let answer = post("/v1/social/exchange", json!({ "code": code, "code_verifier": verifier }));
-    assert!([200, 502, 503, 504].contains(&answer.status), "{}", answer.status);
+    let shown = if come == Come::ToProvider { verifier } else { "w".repeat(43) };
+    let answer = post("/v1/social/exchange", json!({ "code": code, "code_verifier": shown }));
+    let expected: &[u16] = if come == Come::ToProvider { &[200, 502, 503, 504] } else { &[404] };
+    assert!(expected.contains(&answer.status), "{}", answer.status);
 }
