@@ -121,7 +121,7 @@ fn hold_house(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
 
 /// An account and what has become part of it, which was the same person.
 fn with_merged(work: &mut Work<'_>, account: AccountId) -> Result<Vec<AccountId>> {
-    let mut accounts = db::accounts::list_merged_into(work, account)?;
+    let mut accounts = db::leavers::list_merged_into(work, account)?;
     accounts.push(account);
     Ok(accounts)
 }
@@ -192,7 +192,7 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
         work.hold(&[Lock::Account(gone)])?;
         erase(work, gone)?;
     }
-    db::accounts::mark_deleted(work, account)?;
+    db::leavers::mark_deleted(work, account)?;
     audit::record(work, "account.deleted", Actor::Account(account), Some(account), &json!({}))?;
     db::audit_events::forget(work, account)?;
     outbox::post_event(work, "account.deleted", account, &json!({}))
@@ -239,6 +239,6 @@ fn erase(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     db::conversations::touch_all_of(work, account)?;
     db::messages::forget_author(work, account)?;
     db::audit_events::forget(work, account)?;
-    db::accounts::forget(work, account)?;
+    db::leavers::forget(work, account)?;
     db::accounts::forget_choices(work, account)
 }

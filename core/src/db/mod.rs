@@ -29,6 +29,7 @@ pub mod idempotency_keys;
 pub mod identities;
 pub mod instance;
 pub mod interactions;
+pub mod leavers;
 pub mod merge_suggestions;
 pub mod messages;
 pub mod outbox;
