@@ -88,7 +88,7 @@ on_both! {
         }
     }
 
-    fn az_01_anothers_conversation_is_as_absent_as_one_that_never_was(app) {
+    fn az_01_az_03_anothers_conversation_is_as_absent_as_one_that_never_was(app) {
         let (ada, pushed) = known(app, "ada@example.org");
         let eve = app.signs_up("eve@example.org");
         let started = starts(app, &ada, "Hers", "secret");
@@ -113,7 +113,9 @@ on_both! {
         }
         assert_eq!(app.conversations_of(&eve), Vec::<Value>::new());
         let found = reads(app, &eve, "/v1/me/conversations?text=secret").expect(200);
-        assert_eq!(found.json()["items"], json!([]), "nor is it found (AZ-03)");
+        assert_eq!(found.json()["items"], json!([]), "nor is it found");
+        let exports_it = |who: &SignedIn| reads(app, who, "/v1/me/export").expect(200).json().to_string().contains("secret");
+        assert!(exports_it(&ada) && !exports_it(&eve));
         assert_eq!(reads(app, &ada, &path(&started["id"], "")).expect(200).json()["status"], "open");
     }
 

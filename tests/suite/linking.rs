@@ -132,7 +132,7 @@ on_both_with_providers! {
         assert_eq!(social.identities_of(&ada).len(), 1);
     }
 
-    fn ada_unlinks_and_the_sessions_of_it_end_but_what_was_opened_stays(social) {
+    fn se_15_ada_unlinks_and_the_sessions_of_it_end_but_what_was_opened_stays(social) {
         social.claims("ada@example.org");
         let ada = social.signs_in("ada@example.org");
         let tweet = tweet_of(social, "12", "ada");
