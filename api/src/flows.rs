@@ -1,11 +1,12 @@
 //! Use cases that hash a password between two units of work, so that no connection is held while it is hashed.
 
 use doorstep_core::access_token::AccessClaims;
-use doorstep_core::challenge::Presented;
+use doorstep_core::challenge::{Challenge, Presented};
 use doorstep_core::db::{Origin, Work};
 use doorstep_core::email::EmailAddress;
 use doorstep_core::error::Fault;
 use doorstep_core::hashing::{PasswordHash, Place, Verdict};
+use doorstep_core::id::AccountId;
 use doorstep_core::linking::Desk;
 use doorstep_core::mailed_secret::{self, Confirm, Confirmed};
 use doorstep_core::own_password;
@@ -46,7 +47,7 @@ pub async fn confirm(state: &State, origin: &Origin, asked: Confirmation) -> Res
     let desk = asked.desk;
     // what follows costs more, and is only for one who knows the secret
     let shown = state.write_forgettably(origin, move |work| mailed_secret::recognise(work, desk, &presented)).await?;
-    let weak = weaknesses(state, origin, place, &password, &shown.challenge.address).await?;
+    let weak = weaknesses(state, origin, place, &password, Whose::of(&shown.challenge)).await?;
     let locale = match unless_weak(fields.map(|(locale, ())| locale), weak) {
         Ok(locale) => locale,
         Err(error) => {
@@ -87,7 +88,7 @@ pub async fn undo(state: &State, origin: &Origin, asked: UndoAsked) -> Result<Un
     let place = password.as_ref().map(|_| state.hasher.take_place()).transpose()?;
     let shown = state.write_forgettably(origin, move |work| undo::recognise(work, &token)).await?;
     let password = match (password, place) {
-        (Some(password), Some(place)) => Some(hash_strong(state, origin, place, password, &shown.address).await?),
+        (Some(password), Some(place)) => Some(hash_strong(state, origin, place, password, Whose::of(&shown)).await?),
         _ => None,
     };
     let undo = Undo { challenge: shown.id, password, unlink_others };
@@ -101,17 +102,34 @@ pub struct UndoAsked {
     pub unlink_others: bool,
 }
 
-/// What speaks against a password, for the account of an address.
+/// Whose password is judged: the account's, where there is one, and whoever's who has the address.
+struct Whose {
+    account: Option<AccountId>,
+    address: EmailAddress,
+}
+
+impl Whose {
+    fn of(challenge: &Challenge) -> Self {
+        Self { account: challenge.account_id, address: challenge.address.clone() }
+    }
+}
+
+/// What speaks against a password.
 async fn weaknesses(
     state: &State,
     origin: &Origin,
     place: Place,
     password: &Password,
-    address: &EmailAddress,
+    whose: Whose,
 ) -> Result<Vec<PasswordFault>> {
-    let policy = state.read(origin, settings::current).await?.password_policy(&state.site_name);
+    let (settings, addresses) = state
+        .read(origin, move |work| {
+            Ok((settings::current(work)?, own_password::addresses_of(work, whose.account, &whose.address)?))
+        })
+        .await?;
+    let policy = settings.password_policy(&state.site_name);
     let mut weak = state::judge(place, password.clone(), policy.clone()).await?;
-    weak.extend(policy.faults_for(password, address));
+    weak.extend(policy.faults_for(password, &addresses));
     Ok(weak)
 }
 
@@ -121,9 +139,9 @@ async fn hash_strong(
     origin: &Origin,
     place: Place,
     password: Password,
-    address: &EmailAddress,
+    whose: Whose,
 ) -> Result<PasswordHash> {
-    let weak = weaknesses(state, origin, place, &password, address).await?;
+    let weak = weaknesses(state, origin, place, &password, whose).await?;
     if !weak.is_empty() {
         state.write_forgettably(origin, throttle::before_try).await?;
         return Err(Error::WeakPassword(weak));
@@ -188,7 +206,8 @@ pub async fn change_password(
     if matches!(verdict, Some(Verdict::Wrong)) {
         return Err(own_password::not_current(true).into());
     }
-    let hash = hash_strong(state, customer.origin(), state.hasher.take_place()?, new, &candidate.address).await?;
+    let whose = Whose { account: Some(candidate.account), address: candidate.address.clone() };
+    let hash = hash_strong(state, customer.origin(), state.hasher.take_place()?, new, whose).await?;
     let set = move |work: &mut Work<'_>, claims: &AccessClaims| {
         own_password::finish(work, claims, &candidate, verdict.as_ref(), &hash)
     };

@@ -9,6 +9,7 @@ use crate::db::{self, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
+use crate::id::AccountId;
 use crate::mail::MailContent;
 use crate::outbox;
 use crate::session::{self, Issued, SignedIn};
@@ -19,6 +20,7 @@ use crate::ways_in;
 /// What the new password is judged by, and what there is to compare the current one with.
 #[derive(Debug, Clone)]
 pub struct Candidate {
+    pub account: AccountId,
     pub stored: Option<PasswordHash>,
     pub address: EmailAddress,
 }
@@ -35,7 +37,7 @@ pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
     if stored.is_some() {
         throttle::before_password(work, scope(&who, &address))?;
     }
-    Ok(Candidate { stored, address })
+    Ok(Candidate { account: who.account.id, stored, address })
 }
 
 /// A device that a password was shown on is let through while others guess; a session of a provider is one of the
@@ -50,6 +52,22 @@ pub(crate) fn scope<'a>(who: &SignedIn, address: &'a EmailAddress) -> Scope<'a> 
 pub(crate) fn first_address(work: &mut Work<'_>, who: &SignedIn) -> Result<EmailAddress> {
     let addresses = ways_in::proven_addresses(work, who.account.id)?;
     EmailAddress::stored(addresses.first().ok_or(Error::AddressNeeded)?)
+}
+
+/// What a password must not be little more than: the addresses that are proven of an account, and one that is about to be
+/// its own.
+pub fn addresses_of(
+    work: &mut Work<'_>,
+    account: Option<AccountId>,
+    address: &EmailAddress,
+) -> Result<Vec<EmailAddress>> {
+    let mut all = vec![address.clone()];
+    if let Some(account) = account {
+        for proven in ways_in::proven_addresses(work, account)? {
+            all.push(EmailAddress::stored(&proven)?);
+        }
+    }
+    Ok(all)
 }
 
 /// The fault of a current password that is not the one, or not there.

@@ -119,10 +119,13 @@ impl PasswordPolicy {
         faults
     }
 
-    /// The reasons that depend on whose it will be.
+    /// The reasons that depend on whose it will be: whoever has these addresses.
     #[must_use]
-    pub fn faults_for(&self, password: &Password, email: &EmailAddress) -> Vec<PasswordFault> {
-        let own = is_little_more_than(&password.0, &[email.as_str(), email.local_part()]);
+    pub fn faults_for(&self, password: &Password, emails: &[EmailAddress]) -> Vec<PasswordFault> {
+        // the whole ones first: what is left of one without its local part says nothing
+        let whole = emails.iter().map(EmailAddress::as_str);
+        let words: Vec<&str> = whole.chain(emails.iter().map(EmailAddress::local_part)).collect();
+        let own = is_little_more_than(&password.0, &words);
         if own { vec![PasswordFault::ContainsEmail] } else { Vec::new() }
     }
 }
@@ -146,7 +149,10 @@ mod tests {
         let email = EmailAddress::parse("ada.lovelace@example.org").unwrap();
         match Password::parse(text) {
             Ok(password) => {
-                let faults = policy.faults(&password).into_iter().chain(policy.faults_for(&password, &email));
+                let faults = policy
+                    .faults(&password)
+                    .into_iter()
+                    .chain(policy.faults_for(&password, std::slice::from_ref(&email)));
                 faults.map(|fault| fault.code()).collect()
             }
             Err(fault) => vec![fault.code()],

@@ -20,6 +20,29 @@ fn fault(answer: &Answer) -> (String, String) {
     (error["pointer"].as_str().unwrap().to_owned(), error["code"].as_str().unwrap().to_owned())
 }
 
+on_both! {
+    fn a_password_is_no_address_of_ones_own_whichever_it_is(app) {
+        app.claims("v@example.org");
+        let v = app.signs_in("v@example.org");
+        app.adds(&v, "lovelace.ada@example.org");
+        let body = |password: &str| json!({ "current_password": PASSWORD, "password": password });
+        let own = ["lovelace.ada@example.org", "Lovelace.Ada@EXAMPLE.org", "xlovelace.ada@example.orgx"];
+        for weak in own {
+            assert_eq!(fault(&sets(app, &v, &body(weak)).expect(422)), ("/password".into(), "contains_email".into()), "{weak}");
+        }
+        app.asks_for_reset("v@example.org").expect(202);
+        let token = app.secret_mailed_to("v@example.org").token;
+        let undo = app.undo_mailed_to("v@example.org");
+        for weak in own {
+            let reset = app.confirms_reset(&json!({ "token": token, "password": weak })).expect(422);
+            assert_eq!(fault(&reset).1, "contains_email", "{weak}");
+            let undone = app.undoes(&json!({ "token": undo, "password": weak })).expect(422);
+            assert_eq!(fault(&undone).1, "contains_email", "{weak}");
+        }
+        app.confirms_reset(&json!({ "token": token, "password": OTHER_PASSWORD })).expect(200);
+    }
+}
+
 on_both_with_providers! {
     fn who_came_by_google_sets_a_password_on_the_profile(social) {
         let ada = signed_in(social.arrives_by_google("g-1", &proven("ada@gmail.com")));
