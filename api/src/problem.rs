@@ -103,6 +103,8 @@ problems! {
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
         "The detail says why.";
+    MergeUndoable = "merge_undoable", 409, "An account that came into this one can still be taken back",
+        "Wait until 72 hours have passed since the merge, or undo it by the link that was mailed: whoever had the other account may not know of it yet.";
     SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
         "Ask for a new mail.";
     AccountMerged = "account_merged", 410, "The account has become part of another",
@@ -363,6 +365,7 @@ impl From<Error> for Problem {
             Error::TooManyAddresses => Self::new(Code::TooManyAddresses),
             Error::LastAdmin => Self::new(Code::LastAdmin),
             Error::LastWayIn => Self::new(Code::LastWayIn),
+            Error::MergeUndoable => Self::new(Code::MergeUndoable),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
             Error::AccountMerged(id) => Self { survivor: Some(id), ..Self::new(Code::AccountMerged) },

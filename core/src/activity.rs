@@ -64,11 +64,12 @@ pub struct Activity {
 }
 
 /// What an owner is told of, and what of each: everything else is the house's own.
-const TOLD: [(&str, &[&str]); 21] = [
+const TOLD: [(&str, &[&str]); 22] = [
     ("account.created", &["proof", "provider"]),
     ("account.claimed", &["proof", "provider", "sessions_ended", "ways_in_dropped"]),
     ("account.exported", &[]),
     ("account.merged", &["identities", "conversations"]),
+    ("account.parted", &[]),
     ("account.recovered", &["proof", "sessions_ended", "ways_in_dropped"]),
     ("account.role_changed", &["role"]),
     ("account.updated", &["fields"]),

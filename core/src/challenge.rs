@@ -1,6 +1,7 @@
 //! Challenges: a mailed secret with one purpose, one target and one end.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::account::Role;
 use crate::clock::Timestamp;
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::mail::MailedSecret;
 use crate::secret::{MailedCode, OpaqueToken};
 use crate::throttle;
-use crate::undo::WaysBefore;
+use crate::undo_offers::WaysBefore;
 
 words! {
     /// What a secret is good for, and nothing else.
@@ -61,6 +62,9 @@ pub struct ChallengeDetail {
     /// An address to be added, as its owner wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spelling: Option<String>,
+    /// What an address to be added is called, where it was asked for before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Uuid>,
     /// What an undo brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<WaysBefore>,

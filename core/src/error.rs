@@ -91,6 +91,8 @@ pub enum Error {
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]
     MergeRefused(&'static str),
+    #[error("another account came in, and can still be parted from it")]
+    MergeUndoable,
     #[error("the account has become part of another: {0}")]
     AccountMerged(AccountId),
     #[error("the account was deleted")]

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::access_token::AccessClaims;
 use crate::account::Role;
+use crate::adding_email::Shown;
 use crate::audit::{self, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
@@ -19,10 +20,9 @@ use crate::error::{Error, Result};
 use crate::id::AccountId;
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::mail::{Mail, MailContent};
-use crate::own_emails::Shown;
 use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
-use crate::{limits, linking, mailed_secret, outbox, throttle, undo, ways_in};
+use crate::{limits, linking, mailed_secret, outbox, parting, throttle, undo_offers, ways_in};
 
 /// What came of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work.now())?;
     is_not_the_last_admin(work, &who)?;
+    is_nobody_elses_too(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
         hold_house(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
@@ -46,6 +47,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
             return Err(Error::Overtaken);
         }
         is_not_the_last_admin(work, &who)?;
+        is_nobody_elses_too(work, &who)?;
         let session = &who.session;
         // by a token of after that: one of before does not become fresh with its session
         let again = session.authenticated_at > session.created_at
@@ -63,6 +65,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     if who_confirms(work, &who)?.as_ref() != Some(&address) {
         return Err(Error::Overtaken);
     }
+    is_nobody_elses_too(work, &who)?;
     let expires_at = work.now() + limits::LINK_LIFE;
     if !may_mail {
         mailed_secret::say_no_mail(work);
@@ -99,13 +102,14 @@ pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Res
         return Err(Error::SecretGone);
     }
     is_not_the_last_admin(work, &who)?;
+    is_nobody_elses_too(work, &who)?;
     challenge::spend(work, challenge.id)?;
     delete(work, &who)
 }
 
 /// Whose mailbox has the say now; nobody's, where there is none to mail to.
 fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddress>> {
-    let open = undo::list_open(work, who.account.id)?;
+    let open = undo_offers::list_open(work, who.account.id)?;
     let undos: Vec<_> = open.iter().map(|undo| (&undo.address, undo.since, undo.back_to)).collect();
     let mine = db::identities::list_proven(work, who.account.id)?;
     let emails = || mine.iter().filter(|identity| identity.key.kind == IdentityKind::Email);
@@ -130,7 +134,7 @@ fn with_merged(work: &mut Work<'_>, account: AccountId) -> Result<Vec<AccountId>
 /// may.
 fn hold_all(work: &mut Work<'_>, claims: &AccessClaims) -> Result<(SignedIn, Vec<IdentityKey>)> {
     let keys: Vec<IdentityKey> =
-        undo::list_open(work, claims.sub)?.iter().map(|undo| IdentityKey::email(&undo.address)).collect();
+        undo_offers::list_open(work, claims.sub)?.iter().map(|undo| IdentityKey::email(&undo.address)).collect();
     ways_in::hold_all(work, &[claims.sub], &keys.iter().collect::<Vec<_>>())?;
     let who = session::authenticate_to_write(work, claims)?;
     if who.account.role == Role::Admin && !work.holds(Lock::House) {
@@ -150,6 +154,11 @@ fn is_not_the_last_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
         }
     }
     Err(Error::LastAdmin)
+}
+
+/// Whoever had an account that came into this one may take it back first: it may have been brought in by a thief.
+fn is_nobody_elses_too(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    if parting::is_open(work, who.account.id)? { Err(Error::MergeUndoable) } else { Ok(()) }
 }
 
 fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown: &Shown) -> Result<Challenge> {
@@ -183,7 +192,7 @@ fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown
 fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     let account = who.account.id;
     let mut told: BTreeSet<String> = ways_in::proven_addresses(work, account)?.into_iter().collect();
-    told.extend(undo::list_open(work, account)?.into_iter().map(|undo| undo.address.to_string()));
+    told.extend(undo_offers::list_open(work, account)?.into_iter().map(|undo| undo.address.to_string()));
     say_goodbye(work, who, told)?;
     let identities = db::identities::list(work, account)?;
     forget_identities(work, &identities)?;

@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod account;
 pub mod activity;
+pub mod adding_email;
 pub mod api_key;
 pub mod audit;
 pub mod challenge;
@@ -43,6 +44,7 @@ pub mod own_password;
 pub mod own_sessions;
 pub mod ownership;
 pub mod page;
+pub mod parting;
 pub mod password;
 pub mod profile;
 pub mod provider;
@@ -56,6 +58,7 @@ pub mod social_flow;
 pub mod social_sign_in;
 pub mod throttle;
 pub mod undo;
+pub mod undo_offers;
 pub mod ways_in;
 
 pub use error::{Error, Fault, Result};

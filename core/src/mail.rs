@@ -1,12 +1,12 @@
 //! What a mail says, before anybody has put it into words.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::device::Device;
 use crate::email::EmailAddress;
-use crate::id::ChallengeId;
 use crate::identity::{IdentityKey, IdentityKind};
 use crate::provider::{Arrival, Providers};
 
@@ -88,11 +88,14 @@ pub enum MailContent {
         named: Named,
         at: Timestamp,
     },
-    /// Another account of the same person has become part of this one; to every proven address of both, to those of
-    /// the one that stays with an undo.
+    /// Two accounts have become one; to every proven address of both.
     AccountsMerged {
         at: Timestamp,
-        undo: Option<MailedUndo>,
+        undo: MailedUndo,
+    },
+    /// They are two again, by the wish of one; to every proven address of the other.
+    AccountsParted {
+        at: Timestamp,
     },
     /// An owner is to confirm that their account is deleted.
     DeleteAccount {
@@ -120,7 +123,7 @@ pub enum MailContent {
     AddEmail {
         secret: MailedSecret,
         /// What the link names beside its token.
-        id: ChallengeId,
+        id: Uuid,
     },
     /// The same for an address that is another account's. No secret.
     AddEmailNotice,
@@ -225,6 +228,7 @@ impl MailContent {
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
+            Self::AccountsParted { .. } => "accounts_parted",
             Self::DeleteAccount { .. } => "delete_account",
             Self::AccountDeleted { .. } => "account_deleted",
             Self::NewDevice { .. } => "new_device",
@@ -257,6 +261,7 @@ impl MailContent {
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
             | Self::AccountsMerged { .. }
+            | Self::AccountsParted { .. }
             | Self::AccountDeleted { .. }
             | Self::NewDevice { .. }
             | Self::Reauthenticate { .. }
@@ -272,10 +277,8 @@ impl MailContent {
     #[must_use]
     pub const fn undo(&self) -> Option<&MailedUndo> {
         match self {
-            Self::EmailAdded { undo, .. } => Some(undo),
-            Self::AccountsMerged { undo, .. }
-            | Self::PrimaryEmailChanged { undo, .. }
-            | Self::EmailRemoved { undo, .. } => undo.as_ref(),
+            Self::EmailAdded { undo, .. } | Self::AccountsMerged { undo, .. } => Some(undo),
+            Self::PrimaryEmailChanged { undo, .. } | Self::EmailRemoved { undo, .. } => undo.as_ref(),
             _ => None,
         }
     }

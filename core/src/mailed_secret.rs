@@ -21,7 +21,7 @@ use crate::secret::DeviceToken;
 use crate::session::{self, Issued};
 use crate::settings::{self, Method, Settings};
 use crate::throttle::{self, Scope};
-use crate::undo;
+use crate::undo_offers;
 use crate::ways_in::{self, WayIn};
 
 /// Holds an address and the account of whoever has it, and looks.
@@ -222,13 +222,13 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
 /// Drops every way in but the address that was just proven. Whoever is dropped is told, and may undo it where they were
 /// there before (rule 13).
 fn drop_others(work: &mut Work<'_>, account: AccountId, keeper: IdentityId) -> Result<usize> {
-    let before = undo::remember(work, account)?;
+    let before = undo_offers::remember(work, account)?;
     let dropped = ways_in::drop_all_but(work, account, |identity| identity.id == keeper, "unlink_others")?;
     let kept = db::identities::list_proven(work, account)?.into_iter().find(|identity| identity.id == keeper);
     if let Some(since) = kept.and_then(|identity| identity.owned_since) {
         db::identities::make_primary(work, account, keeper)?;
-        undo::end_of_younger(work, account, since)?;
-        undo::tell_dropped(work, &before, since, &dropped)?;
+        undo_offers::end_of_younger(work, account, since)?;
+        undo_offers::tell_dropped(work, &before, since, &dropped)?;
     }
     Ok(dropped.len())
 }

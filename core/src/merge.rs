@@ -15,7 +15,7 @@ use crate::linking::{self, Merging, Party};
 use crate::mail::MailContent;
 use crate::outbox;
 use crate::session::{self, EndReason, SignedIn};
-use crate::{profile, undo, ways_in};
+use crate::{profile, undo_offers, ways_in};
 
 /// What moves, or has moved.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
         }
         Merging::Undoable => {
             return Err(Error::MergeRefused(
-                "Of the other account an address was changed within 72 hours, which can still be undone: merge the other \
+                "Of the other account something was changed within 72 hours, which can still be undone: merge the other \
                  way round, or later.",
             ));
         }
@@ -80,7 +80,7 @@ fn party(work: &mut Work<'_>, who: &SignedIn, now: Timestamp) -> Result<Party> {
         claimed: who.account.state == AccountState::Claimed,
         fresh: who.is_fresh(now),
         admin: who.account.role == Role::Admin,
-        undoable: undo::is_open(work, who.account.id)?,
+        undoable: undo_offers::is_open(work, who.account.id)?,
     })
 }
 
@@ -92,13 +92,15 @@ fn not_signed_in() -> Error {
     )
 }
 
-/// Every proven address of both is told; those of the one that stays may undo that others came in (rule 13).
+/// Every proven address of both is told, and may undo it: the two are parted again (rule 13).
 fn tell_both(work: &mut Work<'_>, to: AccountId, source: AccountId) -> Result<()> {
     let at = work.now();
-    ways_in::tell_proven_addresses(work, source, &MailContent::AccountsMerged { at, undo: None })?;
-    let before = undo::remember(work, to)?;
+    let came_in = undo_offers::remember_all(work, source)?;
+    let told = ways_in::proven_addresses(work, source)?;
+    undo_offers::tell(work, &came_in, told, |undo| MailContent::AccountsMerged { at, undo })?;
+    let before = undo_offers::WaysBefore { came_in: Some(Box::new(came_in)), ..undo_offers::remember(work, to)? };
     let told = ways_in::proven_addresses(work, to)?;
-    undo::tell(work, &before, told, |undo| MailContent::AccountsMerged { at, undo: Some(undo) })
+    undo_offers::tell(work, &before, told, |undo| MailContent::AccountsMerged { at, undo })
 }
 
 /// Moves all that a claimed account has; gives how many of its sessions ended.

@@ -1,175 +1,35 @@
 //! The undo of rule 13: whoever had an address of an account before a change of its ways in takes them back to what
 //! they were. It outlives purges, so that a purge by whoever made the change does not end it, and it purges when used.
 //!
+//! Of two accounts that became one, either side parts them again, and takes nothing of the other's ([`parting`]).
+//!
 //! Two who undo each other's changes would never come to an end, so the older proof wins: whoever is dropped by
 //! somebody who was there before them is told, and gets no undo ([`linking::may_undo`]).
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::account::{Account, AccountState};
 use crate::audit::{self, Actor};
-use crate::challenge::{Challenge, ChallengeDetail, ChallengePurpose, Presented};
+use crate::challenge::{self, Challenge, ChallengePurpose, Presented};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::PasswordHash;
 use crate::id::{AccountId, ChallengeId};
-use crate::identity::{Identity, IdentityKey, IdentityKind, Proof};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::linking::{self, Holder};
-use crate::mail::{self, MailContent, MailedUndo};
+use crate::mail::MailContent;
 use crate::ownership::{self, Proven};
-use crate::secret::{DeviceToken, MailedCode, OpaqueToken};
-use crate::settings::Method;
+use crate::secret::DeviceToken;
+use crate::settings::{self, Method};
 use crate::throttle::{self, Scope};
+use crate::undo_offers::{self, WaysBefore};
 use crate::ways_in::{self, WayIn};
-use crate::{challenge, limits, outbox, session, settings};
-
-/// The proven identities of an account as they were right before a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaysBefore {
-    pub account: AccountId,
-    /// When the change was made.
-    pub at: Timestamp,
-    pub identities: Vec<WasOwned>,
-}
-
-/// An identity that an account's owner had proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WasOwned {
-    pub key: IdentityKey,
-    pub label: Option<String>,
-    pub is_primary: bool,
-    pub owned_since: Timestamp,
-    pub proof: Proof,
-}
-
-impl WaysBefore {
-    fn has(&self, key: &IdentityKey) -> bool {
-        self.identities.iter().any(|was| was.key == *key)
-    }
-
-    /// Since when an address had been the account's.
-    fn since(&self, address: &EmailAddress) -> Option<Timestamp> {
-        let key = IdentityKey::email(address);
-        self.identities.iter().find(|was| was.key == key).map(|was| was.owned_since)
-    }
-}
-
-/// What an account's ways in are now: to be taken before they change.
-pub fn remember(work: &mut Work<'_>, account: AccountId) -> Result<WaysBefore> {
-    let proofs = db::proofs::list_last(work, account)?;
-    let proven = db::identities::list_proven(work, account)?.into_iter().filter_map(|identity| {
-        let (_, proof) = proofs.iter().find(|(id, _)| *id == identity.id)?;
-        let Identity { key, label, is_primary, owned_since, .. } = identity;
-        Some(WasOwned { key, label, is_primary, owned_since: owned_since?, proof: *proof })
-    });
-    Ok(WaysBefore { account, at: work.now(), identities: proven.collect() })
-}
-
-/// A secret for one who may undo what has changed since; its address is held.
-pub fn offer(work: &mut Work<'_>, before: &WaysBefore, to: &EmailAddress) -> Result<MailedUndo> {
-    if !work.holds(Lock::Identity(&IdentityKey::email(to))) {
-        return Err(Error::Overtaken); // it came after they were held
-    }
-    let id: ChallengeId = work.new_id();
-    let token = OpaqueToken::new(work.random());
-    let expires_at = work.now() + limits::UNDO_LIFE;
-    let unknown_code = MailedCode::new(work.random());
-    let new = db::challenges::NewChallenge {
-        id,
-        purpose: ChallengePurpose::EmailUndo,
-        address: to,
-        account: Some((before.account, db::accounts::get(work, before.account)?.security_epoch)),
-        session: None,
-        flow: None,
-        token_hash: Some(token.hash()),
-        code_mac: unknown_code.mac(work.keyring(), id),
-        code_expires_at: work.now(),
-        expires_at,
-        detail: &ChallengeDetail { before: Some(before.clone()), ..ChallengeDetail::default() },
-    };
-    db::challenges::insert(work, &new)?;
-    Ok(MailedUndo { token: token.reveal(), minutes: limits::UNDO_LIFE.as_secs() / 60 })
-}
-
-/// Mails addresses what has changed, each with an undo of its own.
-pub fn tell(
-    work: &mut Work<'_>,
-    before: &WaysBefore,
-    addresses: Vec<String>,
-    content: impl Fn(MailedUndo) -> MailContent,
-) -> Result<()> {
-    for address in addresses {
-        let undo = offer(work, before, &EmailAddress::stored(&address)?)?;
-        ways_in::tell_within(work, before.account, vec![address], &content(undo), limits::UNDO_LIFE)?;
-    }
-    Ok(())
-}
-
-/// Tells the addresses that one who has been there since `kept_since` has dropped; those that were there before get an
-/// undo.
-pub fn tell_dropped(
-    work: &mut Work<'_>,
-    before: &WaysBefore,
-    kept_since: Timestamp,
-    dropped: &[Identity],
-) -> Result<()> {
-    let at = work.now();
-    for identity in dropped.iter().filter(|identity| identity.key.kind == IdentityKind::Email) {
-        let told = vec![identity.key.subject.clone()];
-        let address = mail::plain(&EmailAddress::stored(&identity.key.subject)?);
-        let content = |undo| MailContent::EmailRemoved { address: address.clone(), at, undo };
-        if identity.owned_since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
-            tell(work, before, told, |undo| content(Some(undo)))?;
-        } else {
-            ways_in::tell(work, before.account, told, &content(None))?;
-        }
-    }
-    Ok(())
-}
-
-/// Ends the undos of whoever came after one who drops all others.
-pub fn end_of_younger(work: &mut Work<'_>, account: AccountId, kept_since: Timestamp) -> Result<()> {
-    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let since = undo.detail.before.as_ref().and_then(|before| before.since(&undo.address));
-        if !since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
-            db::challenges::void(work, undo.id)?;
-        }
-    }
-    Ok(())
-}
-
-/// An undo that is good now: of whom, and how far back it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Open {
-    pub address: EmailAddress,
-    /// Since when the address had been the account's.
-    pub since: Timestamp,
-    pub back_to: Timestamp,
-}
-
-/// Every undo of an account that its address can use.
-pub fn list_open(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Open>> {
-    let mut open = Vec::new();
-    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let Some(before) = &undo.detail.before else { continue };
-        let Some(since) = before.since(&undo.address) else { continue };
-        if comes_back(work, account, &IdentityKey::email(&undo.address))? {
-            open.push(Open { since, back_to: before.at, address: undo.address });
-        }
-    }
-    Ok(open)
-}
-
-/// Whether something of an account can still be undone.
-pub fn is_open(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
-    Ok(!db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?.is_empty())
-}
+use crate::{outbox, parting, session};
 
 /// What an undo would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +38,12 @@ pub struct Inspection {
     pub expires_at: Timestamp,
     /// The instant that the ways in go back to.
     pub back_to: Timestamp,
+    /// Those there would be.
     pub ways_in: Vec<WayIn>,
+    /// Those that would go.
+    pub drops: Vec<WayIn>,
+    /// Two accounts that became one would be two again.
+    pub parts: bool,
     pub password_min_length: usize,
 }
 
@@ -200,34 +65,64 @@ pub fn inspect(work: &mut Work<'_>, token: &str) -> Result<Inspection> {
             ways_in.push(ways_in::of_identity(work, &was.key, was.label.clone(), None));
         }
     }
+    let came_in = came_in(work, account, &before)?;
+    let goes = |way: &Identity| !before.has(&way.key) && !came_in.iter().any(|other| other.has(&way.key));
+    let mine = db::identities::list_proven(work, account)?;
+    let mut drops: Vec<WayIn> = mine
+        .into_iter()
+        .filter(goes)
+        .map(|way| ways_in::of_identity(work, &way.key, way.label.clone(), Some(way.id)))
+        .collect();
+    if db::credentials::find_password(work, account)?.is_some() {
+        drops.insert(0, WayIn::password());
+    }
     Ok(Inspection {
         address: shown.address,
         expires_at: shown.expires_at,
         back_to: before.at,
         ways_in,
+        drops,
+        parts: !came_in.is_empty() || parting::survivor(work, account)?.is_some(),
         password_min_length: settings::current(work)?.password_policy("").min_length,
     })
 }
 
-/// The oldest state that its address may go back to: whoever has the mailbox has every undo that was mailed there.
+/// The oldest state that its address may go back to: whoever has the mailbox has every undo that was mailed there, also
+/// of an account that came into this one.
 fn goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let account = shown.account_id.ok_or(Error::SecretGone)?;
-    let undos = db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?;
+    let mut accounts = db::leavers::list_merged_into(work, account)?;
+    accounts.push(account);
+    let undos = db::challenges::list_live_of_accounts(work, &accounts, ChallengePurpose::EmailUndo)?;
     let theirs = undos.into_iter().filter(|undo| undo.address == shown.address);
     let oldest = theirs.filter_map(|undo| undo.detail.before).min_by_key(|before| before.at);
-    oldest.map(|before| (account, before)).ok_or(Error::SecretGone)
+    oldest.map(|before| (before.account, before)).ok_or(Error::SecretGone)
 }
 
-/// The account is still its owner's, and the address nobody else's.
+/// The accounts that have come into one since a state of it, and are still there.
+fn came_in(work: &mut Work<'_>, account: AccountId, since: &WaysBefore) -> Result<Vec<WaysBefore>> {
+    let mut found: Vec<WaysBefore> = Vec::new();
+    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
+        let Some(came_in) = undo.detail.before.and_then(|before| before.came_in) else { continue };
+        let known = found.iter().any(|other| other.account == came_in.account);
+        if !known && came_in.at >= since.at && parting::survivor(work, came_in.account)? == Some(account) {
+            found.push(*came_in);
+        }
+    }
+    Ok(found)
+}
+
+/// The account is its owner's, or part of one that is its owner's, and the address nobody else's.
 fn is_good(work: &mut Work<'_>, account: AccountId, address: &IdentityKey) -> Result<bool> {
     let claimed = db::accounts::get(work, account)?.state == AccountState::Claimed;
-    Ok(claimed && comes_back(work, account, address)?)
+    Ok((claimed || parting::survivor(work, account)?.is_some()) && comes_back(work, account, address)?)
 }
 
 /// What another owner has proven meanwhile stays theirs (rule 12).
-fn comes_back(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
+pub(crate) fn comes_back(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
+    let survivor = parting::survivor(work, account)?;
     let held = ownership::look_up(work, key)?;
-    let same = held.account.is_some_and(|holder| holder.id == account);
+    let same = held.account.is_some_and(|holder| holder.id == account || Some(holder.id) == survivor);
     Ok(linking::comes_back(held.holder, same))
 }
 
@@ -260,8 +155,10 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     if undo.password.is_some() {
         settings::current(work)?.offers(&Method::Password)?;
     }
+    let came_in = came_in(work, account, &before)?;
     challenge::spend(work, undo.challenge)?;
-    let now = remember(work, account)?;
+    part(work, account, &before, &came_in)?;
+    let now = undo_offers::remember(work, account)?;
     bring_back(work, &before)?;
     let keep =
         |identity: &Identity| linking::stays(identity.key == address, before.has(&identity.key), undo.unlink_others);
@@ -287,14 +184,41 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     Ok(Undone { ways_in: ways_in::list(work, account.id)?, device_token: device.reveal(work.keyring()), account })
 }
 
+/// Accounts that became one since then are two again.
+fn part(work: &mut Work<'_>, account: AccountId, before: &WaysBefore, came_in: &[WaysBefore]) -> Result<()> {
+    if let Some(survivor) = parting::survivor(work, account)? {
+        parting::part(work, before, survivor, account)?;
+        session::purge(work, survivor, None)?;
+        return parting::leave_nobody_behind(work, survivor, account);
+    }
+    for source in came_in {
+        let mine = db::identities::list_proven(work, account)?;
+        // it would be an account without a way in: whoever had it has undos of their own
+        if mine.iter().any(|identity| source.has(&identity.key)) {
+            parting::part(work, source, account, account)?;
+        }
+    }
+    Ok(())
+}
+
 /// The goal, with all held that the undo may bring back or drop, and the accounts that have it.
 fn hold_goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let (account, before) = goal(work, shown)?;
+    let mut accounts = vec![account];
+    accounts.extend(parting::survivor(work, account)?);
+    accounts.extend(came_in(work, account, &before)?.into_iter().map(|source| source.account));
     let mut keys: BTreeSet<IdentityKey> = before.identities.into_iter().map(|was| was.key).collect();
     keys.insert(IdentityKey::email(&shown.address));
-    keys.extend(db::identities::list(work, account)?.into_iter().map(|identity| identity.key));
-    ownership::hold(work, &keys.iter().collect::<Vec<_>>(), &[account])?;
-    goal(work, shown)
+    for account in &accounts {
+        keys.extend(db::identities::list(work, *account)?.into_iter().map(|identity| identity.key));
+    }
+    ownership::hold(work, &keys.iter().collect::<Vec<_>>(), &accounts)?;
+    let (account, before) = goal(work, shown)?;
+    let also = parting::survivor(work, account)?.into_iter();
+    let also: Vec<AccountId> =
+        also.chain(came_in(work, account, &before)?.iter().map(|source| source.account)).collect();
+    let held = also.iter().chain([&account]).all(|account| work.holds(Lock::Account(*account)));
+    if held { Ok((account, before)) } else { Err(Error::Overtaken) }
 }
 
 /// Ends the undos of this change and of all that came after it, and tells whoever was dropped.
@@ -311,9 +235,9 @@ fn end_undos(
         return Err(Error::Broken("an undo went to an address that never was the account's".to_owned()));
     };
     if unlink_others {
-        end_of_younger(work, before.account, kept_since)?;
+        undo_offers::end_of_younger(work, before.account, kept_since)?;
     }
-    tell_dropped(work, now, kept_since, dropped)
+    undo_offers::tell_dropped(work, now, kept_since, dropped)
 }
 
 /// Takes back what has gone since and is nobody's now, with the proofs that were given of it.

@@ -28,14 +28,16 @@ pub struct WayIn {
     pub label: Option<String>,
 }
 
+impl WayIn {
+    #[must_use]
+    pub const fn password() -> Self {
+        Self { method: "password", provider: None, identity_id: None, label: None }
+    }
+}
+
 /// Every way in that an account has now.
 pub fn list(work: &mut Work<'_>, account: AccountId) -> Result<Vec<WayIn>> {
-    let password = db::credentials::find_password(work, account)?.map(|_| WayIn {
-        method: "password",
-        provider: None,
-        identity_id: None,
-        label: None,
-    });
+    let password = db::credentials::find_password(work, account)?.map(|_| WayIn::password());
     let proven = db::identities::list_proven(work, account)?.into_iter();
     let proven = proven.map(|identity| of_identity(work, &identity.key, identity.label.clone(), Some(identity.id)));
     Ok(password.into_iter().chain(proven).collect())

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::contract::COMMITTED;
 use crate::contract_people::desk_problems;
 use crate::forced::{account_of, becomes, tweets};
+use crate::goodbye::asks;
 use crate::linking::merges;
 use crate::reauthentication::{begins, brought, shows};
 use crate::talk::{path, posts, reads, starts};
@@ -83,6 +84,9 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let code = social.brings(&flow, &social.google_says(&flow, "g-7", &json!({ "aud": "another" })));
     let refused = social.exchanges(&code, &flow.verifier);
     let merge_refused = merges(social, &ada, &ada, true);
+    let (one, other) = (social.signs_up("one@example.org"), social.signs_up("other@example.org"));
+    merges(social, &one, &other, false).expect(200);
+    let merge_undoable = asks(social, &one);
     let twitter = signed_in({
         tweets(social, &json!({ "twitter": { "id": "77", "handle": "t" } }));
         social.arrives_by_twitter("t", "77")
@@ -121,6 +125,7 @@ fn social_problems(social: &Social) -> Vec<Answer> {
         flow_expired,
         refused,
         merge_refused,
+        merge_undoable,
         last,
         closed,
         native,

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use doorstep_tests::http::in_parallel;
+use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
+use doorstep_tests::smtp::Behaviour;
 use doorstep_tests::{SignedIn, on_both};
 use serde_json::json;
 
-use crate::forced::becomes;
+use crate::forced::{becomes, wait_for_count};
+use crate::goodbye::leaves;
 use crate::my_emails::{ada, states};
 
 const ADA: &str = "ada@example.org";
@@ -65,6 +67,68 @@ on_both! {
         app.tries_to_sign_in("w@example.org", PASSWORD).expect(201);
     }
 
+    fn em_11_i7_what_is_asked_for_again_and_again_tells_nobody_who_has_it(app) {
+        app.claims("w@example.org");
+        app.emails_support("unclaimed@example.org");
+        app.claims("closed@example.org");
+        becomes(app, "closed@example.org", "disabled");
+        let ada = ada(app);
+        let seen: Vec<_> = ["free", "w", "unclaimed", "closed"].iter().map(|name| {
+            let email = format!("{name}@example.org");
+            let ids: Vec<_> = (0..2).map(|_| {
+                app.advance(Duration::from_secs(1));
+                let asked = app.asks_to_add(&ada, &email).expect(202).json();
+                app.wait_until_mail_is_carried();
+                asked["id"].as_str().unwrap().to_owned()
+            }).collect();
+            let status = |answer: Answer| (answer.status, if answer.status >= 400 { answer.code() } else { String::new() });
+            let mut all = vec![status(app.proves(&ada, &ids[0], &json!({ "code": "AAAA-AAAA" }))), status(app.resends(&ada, &ids[0]))];
+            app.wait_until_mail_is_carried();
+            all.push(status(app.proves(&ada, &ids[0], &json!({ "token": "A".repeat(43) }))));
+            all.push(status(app.removes(&ada, &ids[1])));
+            all.push(status(app.removes(&ada, &ids[0])));
+            (ids[0] == ids[1], all)
+        }).collect();
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
+        assert_eq!(seen[0].1.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [404, 202, 404, 204, 404]);
+    }
+
+    fn i7_what_its_owner_does_does_not_show_in_anothers_list(app) {
+        app.claims("w@example.org");
+        let ada = ada(app);
+        let listed = |email: &str| app.emails_of(&ada).into_iter().find(|known| known.email == email).map(|known| known.id);
+        let ids = ["w@example.org", "new@example.org", "free@example.org"].map(|email| {
+            app.asks_to_add(&ada, email).expect(202).json()["id"].as_str().unwrap().to_owned()
+        });
+        let trap = app.adding_mail_to("new@example.org");
+        app.claims_with("w@example.org", OTHER_PASSWORD);
+        let w = SignedIn::of(&app.tries_to_sign_in("w@example.org", OTHER_PASSWORD).expect(201));
+        app.signs_up("new@example.org");
+        for (id, email) in ids.iter().zip(["w@example.org", "new@example.org", "free@example.org"]) {
+            assert_eq!(listed(email).as_ref(), Some(id), "{email}");
+            assert_eq!(app.proves(&ada, id, &json!({ "code": "AAAA-AAAA" })).expect(404).code(), "secret_not_found");
+        }
+        for shown in [json!({ "token": trap.token }), json!({ "code": trap.code })] {
+            app.proves(&ada, &trap.id, &shown).expect(404);
+        }
+        leaves(app, &w, "w@example.org");
+        assert_eq!(listed("w@example.org").as_ref(), Some(&ids[0]), "nor when they leave");
+    }
+
+    fn what_was_to_be_mailed_when_it_became_anothers_is_not(app) {
+        let ada = ada(app);
+        app.asks_to_sign_up(NEW).expect(202);
+        let sign_up = app.secret_mailed_to(NEW);
+        app.smtp.script(Behaviour::TempFail(451));
+        app.asks_to_add(&ada, NEW).expect(202);
+        wait_for_count(app, 1, "SELECT count(*) AS n FROM outbox WHERE state = 'waiting' AND topic = 'add_email' AND last_error IS NOT NULL");
+        app.confirms_sign_up(&json!({ "token": sign_up.token, "password": PASSWORD })).expect(201);
+        app.smtp.script(Behaviour::Accept);
+        app.advance(Duration::from_secs(60));
+        app.wait_until_mail_is_carried();
+        assert!(app.mail_to(NEW).iter().all(|mail| !mail.text().contains("email#id=")));
+    }
+
     fn ph_09_an_address_that_is_pending_is_nobodys(app) {
         let a = app.signs_up("a@example.org");
         app.asks_to_add(&a, "v@example.org").expect(202);
@@ -91,8 +155,11 @@ on_both! {
         let of_eve = app.adding_mail_to(NEW);
         app.adds(&ada, NEW);
         app.confirms_sign_up(&json!({ "token": sign_up.token, "password": PASSWORD })).expect(410);
-        app.proves(&eve, &of_eve.id, &json!({ "token": of_eve.token })).expect(404);
-        assert_eq!(states(app, &eve).len(), 1, "it is no longer pending there");
+        for shown in [json!({ "token": of_eve.token }), json!({ "code": of_eve.code })] {
+            assert_eq!(app.proves(&eve, &of_eve.id, &shown).expect(404).code(), "secret_not_found");
+        }
+        assert_eq!(states(app, &eve)[1], (NEW.into(), "pending".into(), false), "to Eve nothing has happened");
+        assert_eq!(states(app, &ada).len(), 2);
     }
 
     fn ph_05_a_pending_address_dies_with_a_recovery(app) {

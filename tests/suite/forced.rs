@@ -36,6 +36,11 @@ pub fn becomes(app: &App, email: &str, state: &str) {
     app.sql(&format!("UPDATE accounts SET state = '{state}' WHERE id = {}", account_of(email)));
 }
 
+/// Around the API: what could be undone for 72 hours can be no more.
+pub fn nothing_can_be_undone(app: &App) {
+    app.sql("UPDATE challenges SET expires_at = created_at WHERE purpose = 'email_undo'");
+}
+
 #[derive(QueryableByName)]
 struct Words {
     #[diesel(sql_type = Text)]

@@ -9,7 +9,7 @@ use doorstep_tests::social::{Social, proven, signed_in};
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::json;
 
-use crate::forced::wait_for_count;
+use crate::forced::{nothing_can_be_undone, wait_for_count};
 use crate::goodbye::{asks, confirms, leaves};
 use crate::linking::merges;
 use crate::reauthentication::{asks_for_code, code_mailed, shows};
@@ -157,6 +157,7 @@ on_both_with_providers! {
         social.smtp.script(Behaviour::TempFail(451));
         merges(social, &ada, &other, false).expect(200);
         only_what_is_stuck_stays_so(social);
+        nothing_can_be_undone(social);
         let sent = social.smtp.messages().len();
         asks(social, &ada).expect(202);
         let code = code_in(social, sent + 1);
@@ -174,6 +175,8 @@ on_both_with_providers! {
             starts(social, who, "Of mine", "hello");
         }
         merges(social, &ada, &other, false).expect(200);
+        social.wait_until_mail_is_carried();
+        nothing_can_be_undone(social);
         let work = social.adds(&ada, "ada@work.example");
         social.removes(&ada, &work).expect(204);
         asks(social, &ada).expect(202);
@@ -197,6 +200,8 @@ on_both_with_providers! {
             assert_eq!(refused.code(), "secret_not_found", "nobody has said that what came in is to go too");
         }
         assert_eq!(opens(social, &ada, &started["id"]), 200);
+        social.wait_until_mail_is_carried();
+        nothing_can_be_undone(social);
         leaves(social, &ada, ADA);
     }
 

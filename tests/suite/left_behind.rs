@@ -11,6 +11,7 @@ use doorstep_tests::social::{Social, proven, signed_in};
 use doorstep_tests::{App, Db, SignedIn, on_both, on_both_with_providers};
 use serde_json::json;
 
+use crate::forced::nothing_can_be_undone;
 use crate::goodbye::leaves;
 use crate::linking::merges;
 use crate::talk::{agent_answers, email_in};
@@ -126,6 +127,8 @@ fn lives_here(social: &Social) -> SignedIn {
         "locale": "en-GB", "time_zone": "Europe/London", "notifications": { "announcements": true } });
     social.client.patch("/v1/me").bearer(&ada.access_token).json(&change).send().expect(200);
     merges(social, &ada, &other, false).expect(200);
+    social.wait_until_mail_is_carried();
+    nothing_can_be_undone(social);
     social.links_twitter(&ada, "adatweets", "12345678").expect(200);
     social.asks_to_sign_up("ada@lovelace.example").expect(202);
     social.adds(&ada, "ada@lovelace.example");

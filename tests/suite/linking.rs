@@ -5,17 +5,17 @@ use std::time::Duration;
 use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::social::{Social, continuation, proven, signed_in};
-use doorstep_tests::{SignedIn, on_both_with_providers};
+use doorstep_tests::{App, SignedIn, on_both_with_providers};
 use serde_json::{Value, json};
 
 use crate::forced::{account_of, becomes, text, tweets};
 use crate::talk::{opens, posts, sees, starts};
 
 /// My other account becomes part of this one, or what would move.
-pub fn merges(social: &Social, mine: &SignedIn, other: &SignedIn, preview: bool) -> Answer {
+pub fn merges(app: &App, mine: &SignedIn, other: &SignedIn, preview: bool) -> Answer {
     let path = if preview { "/v1/me/merges?preview=true" } else { "/v1/me/merges" };
     let body = json!({ "access_token": other.access_token });
-    social.client.post(path).bearer(&mine.access_token).json(&body).send()
+    app.client.post(path).bearer(&mine.access_token).json(&body).send()
 }
 
 fn tweet_of(social: &Social, id: &str, handle: &str) -> Value {

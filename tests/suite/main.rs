@@ -45,6 +45,7 @@ mod new_devices;
 mod openid_provider;
 mod operations;
 mod outages;
+mod partings;
 mod password_resets;
 mod passwords;
 mod plans;

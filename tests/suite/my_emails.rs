@@ -96,16 +96,17 @@ on_both! {
         app.client.post("/v1/me/emails").bearer(&ada.access_token).json(&body).send().expect(202);
         assert_eq!(states(app, &ada), [(ADA.into(), "proven".into(), true), (NEW.into(), "pending".into(), false)]);
         let first = app.adding_mail_to(NEW);
+        app.advance(Duration::from_secs(60));
         let again = app.resends(&ada, &first.id).expect(202).json();
-        assert_ne!(again["id"], first.id.as_str());
         let second = app.adding_mail_to(NEW);
-        assert_eq!(again["id"], second.id.as_str());
+        assert_eq!((again["id"].as_str(), &second.id), (Some(first.id.as_str()), &first.id), "its id stays");
+        assert_ne!(first.token, second.token);
         app.proves(&ada, &first.id, &json!({ "token": first.token })).expect(404);
-        app.proves(&ada, &second.id, &json!({ "token": first.token })).expect(404);
+        app.proves(&ada, &first.id, &json!({ "code": first.code })).expect(404);
         app.removes(&ada, &second.id).expect(204);
         app.proves(&ada, &second.id, &json!({ "token": second.token })).expect(404);
         assert_eq!(states(app, &ada), [(ADA.into(), "proven".into(), true)]);
-        for gone in [&first.id, &second.id, &mistyped.id] {
+        for gone in [&first.id, &mistyped.id] {
             app.removes(&ada, gone).expect(404);
             app.resends(&ada, gone).expect(404);
             let body = json!({ "email": "x@example.org", "replaces": gone });
@@ -206,6 +207,12 @@ on_both! {
         let first = send(&body).expect(202).json();
         assert_eq!(send(&body).expect(202).json()["id"], first["id"]);
         assert_eq!(app.mail_to(NEW).len(), 1);
+        let id = first["id"].as_str().unwrap();
+        app.resends(&ada, id).expect(202);
+        assert_eq!(send(&body).expect(202).json()["id"], first["id"], "though it was mailed again meanwhile");
+        let mail = app.adding_mail_to(NEW);
+        let proven = app.proves(&ada, id, &json!({ "token": mail.token })).expect(200).json();
+        assert_eq!(send(&body).expect(200).json(), proven, "or is proven by now");
         assert_eq!(send(&json!({ "email": "x@example.org" })).expect(422).code(), "idempotency_key_reused");
     }
 
@@ -219,6 +226,33 @@ on_both! {
         let third = app.adding_mail_to(NEW);
         let live = app.email_of(&ada, NEW).id;
         app.proves(&ada, &live, &json!({ "token": third.token })).expect(200);
+    }
+
+    fn beyond_the_limit_nothing_changes_and_the_last_mail_stays_good(app) {
+        let ada = ada(app);
+        let asked: Vec<Value> = (0..6).map(|_| {
+            app.advance(Duration::from_secs(5));
+            let answer = app.asks_to_add(&ada, NEW).expect(202).json();
+            app.wait_until_mail_is_carried();
+            answer
+        }).collect();
+        assert!(asked.iter().all(|answer| answer["id"] == asked[0]["id"]));
+        assert_ne!(asked[1]["expires_at"], asked[2]["expires_at"]);
+        assert!(asked[3..].iter().all(|answer| *answer == asked[2]), "{asked:#?}");
+        let last = app.adding_mail_to(NEW);
+        assert_eq!(app.resends(&ada, &last.id).expect(202).json(), asked[2]);
+        app.proves(&ada, &last.id, &json!({ "code": last.code })).expect(200);
+    }
+
+    fn a_double_click_mails_twice_for_one_address(app) {
+        let ada = ada(app);
+        let answers = in_parallel(4, |_| app.asks_to_add(&ada, NEW).expect(202).json()["id"].clone());
+        assert!(answers.iter().all(|id| *id == answers[0]), "{answers:?}");
+        assert_eq!(states(app, &ada).len(), 2);
+        let again = in_parallel(4, |_| app.resends(&ada, answers[0].as_str().unwrap()).expect(202).json()["id"].clone());
+        assert!(again.iter().all(|id| *id == answers[0]), "{again:?}");
+        let last = app.adding_mail_to(NEW);
+        app.proves(&ada, &last.id, &json!({ "token": last.token })).expect(200);
     }
 
     fn changes_that_bury_a_mailbox_are_slowed(app) {

@@ -19,7 +19,7 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 105] = embedded! {
+const EMBEDDED: [(&str, &str); 109] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
     "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
@@ -38,6 +38,7 @@ const EMBEDDED: [(&str, &str); 105] = embedded! {
     "identity_linked.en.txt" "identity_linked.en.html" "identity_linked.de.txt" "identity_linked.de.html"
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
+    "accounts_parted.en.txt" "accounts_parted.en.html" "accounts_parted.de.txt" "accounts_parted.de.html"
     "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
     "delete_account.en.txt" "delete_account.en.html" "delete_account.de.txt" "delete_account.de.html"
     "account_deleted.en.txt" "account_deleted.en.html" "account_deleted.de.txt" "account_deleted.de.html"
@@ -139,6 +140,7 @@ impl Renderer {
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
+            | MailContent::AccountsParted { .. }
             | MailContent::AccountDeleted { .. }
             | MailContent::NewDevice { .. }
             | MailContent::Reauthenticate { .. }
@@ -206,11 +208,12 @@ impl Renderer {
             }
             MailContent::PasswordSet { at }
             | MailContent::EmailChangesUndone { at }
+            | MailContent::AccountsParted { at }
             | MailContent::AccountDeleted { at } => {
                 context! { ..moment_values(*at, language), ..common }
             }
             MailContent::AccountsMerged { at, undo } => {
-                context! { ..undo_values(link, undo.as_ref(), language), ..moment_values(*at, language), ..common }
+                context! { ..undo_values(link, Some(undo), language), ..moment_values(*at, language), ..common }
             }
             MailContent::EmailAdded { address, at, undo } => {
                 let values = context! { address, ..undo_values(link, Some(undo), language) };

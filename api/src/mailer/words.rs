@@ -3,7 +3,6 @@
 use chrono::{DateTime, Datelike, Utc};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::device::Device;
-use doorstep_core::id::ChallengeId;
 use doorstep_core::mail::{MailContent, MailedSecret, MailedUndo, Named};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -70,7 +69,7 @@ pub fn samples() -> Vec<MailContent> {
         MailContent::DeleteAccount { secret: secret() },
         MailContent::AccountDeleted { at },
         MailContent::Reauthenticate { code: code(), code_minutes: 10 },
-        MailContent::AddEmail { secret: secret(), id: ChallengeId(Uuid::nil()) },
+        MailContent::AddEmail { secret: secret(), id: Uuid::nil() },
         MailContent::AddEmailNotice,
         MailContent::EmailChangesUndone { at },
     ];
@@ -96,7 +95,7 @@ pub fn samples() -> Vec<MailContent> {
             provider: known(system.map(|_| "Google")),
         });
     }
-    samples.extend([Some(undo()), None].map(|undo| MailContent::AccountsMerged { at, undo }));
+    samples.extend([MailContent::AccountsMerged { at, undo: undo() }, MailContent::AccountsParted { at }]);
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {
         let named = || Named { provider: provider.to_owned(), handle: handle.map(str::to_owned) };
         samples.extend([

@@ -91,9 +91,10 @@ impl MergeBody {
 /// Merge my other account into this one
 ///
 /// Takes a fresh session of each: this one's in `Authorization`, the other's in the body. Identities, conversations,
-/// and what I wrote and read come along; the other account's password and sessions do not. What has moved is not parted again: ask with
-/// `preview=true` first. Every proven address of both is told; those of mine may throw the other's ways in out again for
-/// 72 hours.
+/// and what I wrote and read come along; the other account's password and sessions do not. Ask with `preview=true` first.
+///
+/// Every proven address of both is told, and may undo it for 72 hours: then the two are parted, and each has what it had
+/// before. Until then the account is not deleted (`merge_undoable`), and goes into no other.
 #[utoipa::path(
     tag = "Identities", operation_id = "merge_my_accounts",
     params(MergeQuery),

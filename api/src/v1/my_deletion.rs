@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, delete, post};
 use doorstep_core::Error;
+use doorstep_core::adding_email::Shown;
 use doorstep_core::clock::Timestamp;
 use doorstep_core::goodbye::{self, Asked};
-use doorstep_core::own_emails::Shown;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
@@ -29,7 +29,8 @@ pub struct DeletionAsked {
 /// Takes a fresh session. Mails a link and a code to my primary address, or, where a change of addresses can still be
 /// undone, to whoever was there first; whichever is shown by this very session, still fresh, deletes the account (`POST
 /// /v1/me/deletion/confirm`). An account without an address is deleted at once (204), by a session that was made fresh again
-/// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`).
+/// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`), and so
+/// does for 72 hours one into which another came (409 `merge_undoable`): whoever had that one may take it back first.
 ///
 /// Deleted is all that tells of me: names, addresses, what I sign in with, devices, and what only I was to see. Support
 /// keeps what was said in conversations, without me. It cannot be undone; what was linked is nobody's afterwards, and
@@ -40,7 +41,7 @@ pub struct DeletionAsked {
         (status = 202, description = "A mail is on its way, within the limits", body = DeletionAsked),
         (status = 204, description = "It is deleted"),
     ),
-    extensions(("x-problems" = json!(["reauth_required", "last_admin"]))),
+    extensions(("x-problems" = json!(["reauth_required", "last_admin", "merge_undoable"]))),
 )]
 #[delete("/v1/me")]
 pub async fn delete_me(customer: FreshCustomer) -> Result<HttpResponse, Problem> {
@@ -69,14 +70,13 @@ pub struct DeletionConfirmation {
 
 /// Confirm that my account is deleted
 ///
-/// By the very session that asked, still fresh. Every address that was mine is told. A merge in between calls it off: ask
-/// again.
+/// By the very session that asked, still fresh. Every address that was mine is told. A merge in between calls it off.
 #[utoipa::path(
     tag = "Me", operation_id = "confirm_deletion",
     request_body = DeletionConfirmation,
     responses((status = 204, description = "It is deleted")),
     extensions(("x-problems" = json!(["reauth_required", "secret_not_found", "secret_expired", "last_admin",
-        "too_many_requests"]))),
+        "merge_undoable", "too_many_requests"]))),
 )]
 #[post("/v1/me/deletion/confirm")]
 pub async fn confirm_deletion(

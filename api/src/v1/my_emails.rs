@@ -1,8 +1,9 @@
 //! My emails: the addresses of the signed-in customer. Changing them takes a fresh session (rules 12 and 13).
 
 use actix_web::{HttpResponse, delete, get, post};
+use doorstep_core::adding_email::{self, Shown, Wanted};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::own_emails::{self, OwnEmail, OwnEmailState, Shown, Wanted};
+use doorstep_core::own_emails::{self, OwnEmail, OwnEmailState};
 use doorstep_core::page::Page;
 use doorstep_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::words::EmailState;
     "expires_at": null, "asked_here": null
 }))]
 pub struct EmailBody {
-    /// That of a pending address is another once it is proven, or mailed again.
+    /// That of a pending address stays however often it is mailed, and is another once it is proven.
     pub id: Uuid,
     pub email: String,
     /// As it was first written, to be shown.
@@ -104,7 +105,8 @@ pub struct NewEmail {
 ///
 /// Takes a fresh session. Mails the address a link and a code; whichever is shown first, by this very session, adds it
 /// (verify). Until then it is nobody's, and nothing is said of who else has it: an address of another account gets a
-/// notice, and its owner alone can bring the two together (merge). Asked again, an older mail is void.
+/// notice, and its owner alone can bring the two together (merge). Asked again, an older mail is void
+/// once the next one is out.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
 /// the same and no mail is sent: let a button to send it again wait. An account has 20 addresses at most.
@@ -131,7 +133,7 @@ pub async fn add_my_email(
     let key = idempotency.key(customer.name(), "add_my_email", body.fingerprint);
     let NewEmail { email, replaces } = body.value;
     let wanted = Wanted { address: secrets::address(&email)?, spelling: email.trim().to_owned(), replaces };
-    let added = customer.write_by(move |work, claims| own_emails::ask(work, claims, &wanted, key.as_ref())).await?;
+    let added = customer.write_by(move |work, claims| adding_email::ask(work, claims, &wanted, key.as_ref())).await?;
     Ok(answer(added))
 }
 
@@ -185,14 +187,14 @@ pub async fn verify_my_email(
         _ => return Err(Error::invalid("", "token_or_code", "Send either token or code.").into()),
     };
     let id = id.0;
-    let proven = customer.write_by(move |work, claims| own_emails::prove(work, claims, id, &shown)).await?;
+    let proven = customer.write_by(move |work, claims| adding_email::prove(work, claims, id, &shown)).await?;
     Ok(HttpResponse::Ok().json(EmailBody::from(proven)))
 }
 
 /// Mail a pending address again
 ///
-/// Takes a fresh session, which is the one that can prove it from now on. What was mailed before is void, and the
-/// address has another id.
+/// Takes a fresh session, which can prove it from now on. What was mailed to it before is void once the next mail is out.
+/// Beyond the limits (see add) the answer is the same, nothing is mailed, and the last mail stays good.
 #[utoipa::path(
     tag = "My emails", operation_id = "resend_my_email",
     params(("email" = Uuid, Path, description = "The pending address's id")),
@@ -202,7 +204,7 @@ pub async fn verify_my_email(
 #[post("/v1/me/emails/{email}/resend")]
 pub async fn resend_my_email(customer: FreshCustomer, id: Id<Uuid>) -> Result<HttpResponse, Problem> {
     let id = id.0;
-    customer.write_by(move |work, claims| own_emails::ask_again(work, claims, id)).await.map(answer)
+    customer.write_by(move |work, claims| adding_email::ask_again(work, claims, id)).await.map(answer)
 }
 
 /// Make an address the primary one

@@ -16,6 +16,8 @@ use crate::identity::IdentityKey;
 
 /// Live, as the indexes over live challenges want it said.
 const LIVE: Spelled = Spelled(ChallengeState::Live.as_str());
+/// Of a challenge that no secret is good for any more: no code has this MAC.
+pub(super) const NO_CODE: [u8; 32] = [0; 32];
 
 type Columns = (
     challenges::id,
@@ -166,8 +168,17 @@ pub fn list_live_of_account(
     account: AccountId,
     purpose: ChallengePurpose,
 ) -> Result<Vec<Challenge>> {
+    list_live_of_accounts(work, &[account], purpose)
+}
+
+/// The live challenges of accounts for a purpose, the oldest first.
+pub fn list_live_of_accounts(
+    work: &mut Work<'_>,
+    accounts: &[AccountId],
+    purpose: ChallengePurpose,
+) -> Result<Vec<Challenge>> {
     let now = work.now();
-    let live = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
+    let live = challenges::account_id.eq_any(accounts).assume_not_null().and(challenges::state.eq(LIVE));
     let rows = challenges::table
         .filter(live.and(challenges::purpose.eq(purpose)).and(challenges::expires_at.gt(now)))
         .order(challenges::id)
@@ -199,6 +210,14 @@ pub fn void(work: &mut Work<'_>, id: ChallengeId) -> Result<()> {
     let now = work.now();
     diesel::update(challenges::table.filter(challenges::id.eq(id).and(challenges::state.eq(LIVE))))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Stores what a challenge carries now.
+pub fn set_detail(work: &mut Work<'_>, id: ChallengeId, detail: &ChallengeDetail) -> Result<()> {
+    diesel::update(challenges::table.filter(challenges::id.eq(id)))
+        .set(challenges::detail.eq(Json::of(detail)?))
         .execute(work.conn)?;
     Ok(())
 }
@@ -237,13 +256,17 @@ pub fn void_undos_since(work: &mut Work<'_>, account: AccountId, at: Timestamp) 
     Ok(())
 }
 
-/// Voids every live challenge of an address but the undo.
+/// Voids every live challenge of an address but the undo. Whoever has asked to add it goes on to see that they have, as they
+/// would if there had never been anything to void (I7): their secret is good for nothing any more.
 pub fn void_of_address(work: &mut Work<'_>, address: &EmailAddress) -> Result<()> {
     let now = work.now();
-    let theirs = challenges::address.eq(address.as_str()).and(challenges::state.eq(LIVE));
-    let theirs = theirs.and(challenges::purpose.ne(ChallengePurpose::EmailUndo));
-    diesel::update(challenges::table.filter(theirs))
+    let theirs = || challenges::address.eq(address.as_str()).and(challenges::state.eq(LIVE));
+    let kept = [ChallengePurpose::EmailUndo, ChallengePurpose::AddEmail];
+    diesel::update(challenges::table.filter(theirs().and(challenges::purpose.ne_all(kept))))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
+        .execute(work.conn)?;
+    diesel::update(challenges::table.filter(theirs().and(challenges::purpose.eq(ChallengePurpose::AddEmail))))
+        .set((challenges::token_hash.eq(None::<&[u8]>), challenges::code_mac.eq(NO_CODE.as_slice())))
         .execute(work.conn)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 
+use super::challenges::NO_CODE;
 use super::dialect::{Spelled, due_mail};
 use super::lock::Lock;
 use super::schema::{challenges, outbox};
@@ -81,15 +82,18 @@ pub fn lease(work: &mut Work<'_>, until: Timestamp) -> Result<Option<Entry>> {
     Ok(Some(Entry { id, sealed, attempts, expires_at }))
 }
 
-/// Whether an entry waits, and its challenge, if it has one, is live.
+/// Whether an entry waits, and its challenge, if it has one, is live and has a secret.
 pub fn is_wanted(work: &mut Work<'_>, id: OutboxId) -> Result<bool> {
     let state = outbox::table
         .left_join(challenges::table.on(outbox::challenge_id.eq(challenges::id.nullable())))
         .filter(outbox::id.eq(id))
-        .select((outbox::state, challenges::state.nullable()))
-        .get_result::<(State, Option<ChallengeState>)>(work.conn)
+        .select((outbox::state, challenges::state.nullable(), challenges::code_mac.nullable()))
+        .get_result::<(State, Option<ChallengeState>, Option<Vec<u8>>)>(work.conn)
         .optional()?;
-    Ok(matches!(state, Some((State::Waiting, None | Some(ChallengeState::Live)))))
+    Ok(state.is_some_and(|(state, challenge, code)| {
+        let good = challenge.is_none_or(|challenge| challenge == ChallengeState::Live);
+        state == State::Waiting && good && code.is_none_or(|code| code != NO_CODE)
+    }))
 }
 
 /// Ends a waiting entry and forgets what it said; gives the challenge it carried.

@@ -222,6 +222,7 @@ diesel::table! {
         created_at -> Moment,
         updated_at -> Moment,
         shown_at -> Nullable<Moment>,
+        came_with -> Nullable<Uid>,
     }
 }
 
@@ -301,6 +302,7 @@ diesel::table! {
         granted_by -> Uid,
         created_at -> Moment,
         ended_at -> Nullable<Moment>,
+        came_with -> Nullable<Uid>,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{self as linking, Answer, Ask, House, Linking, Removal};
-use super::model::{Happened, Secret, Undo, World};
+use super::model::{Case, Happened, Secret, Undo, World};
 use super::people::Key;
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
@@ -82,11 +82,16 @@ impl World {
     /// `undo::undo`, by who reads the mail, with a new password.
     pub fn undo(&mut self, n: usize, unlink_others: bool) -> Happened {
         let Undo { address, account, .. } = self.undos[n];
-        let mine = self.undos.iter().filter(|undo| (undo.address, undo.account) == (address, account));
-        let Undo { before, at, .. } = mine.min_by_key(|undo| undo.at).unwrap().clone();
-        if self.accounts[account].state != AccountState::Claimed || !self.comes_back(account, address) {
+        let came_in = self.merged_into(account);
+        let theirs =
+            |undo: &&Undo| undo.address == address && (undo.account == account || came_in.contains(&undo.account));
+        let Undo { account, before, at, .. } =
+            self.undos.iter().filter(theirs).min_by_key(|undo| undo.at).unwrap().clone();
+        let claimed = self.accounts[account].state == AccountState::Claimed || self.survivor(account).is_some();
+        if !claimed || !self.comes_back(account, address) {
             return Happened::Nothing;
         }
+        self.part_all(account, &before, at);
         let (now, was_there) = (self.remember(account), |key| before.iter().any(|(known, _)| *known == key));
         for (key, since) in &before {
             if self.account_of(*key) != Some(account) && self.comes_back(account, *key) {
@@ -110,7 +115,78 @@ impl World {
     }
 
     fn comes_back(&self, account: usize, key: Key) -> bool {
-        linking::comes_back(self.holder(key), self.account_of(key) == Some(account))
+        let of = self.account_of(key);
+        linking::comes_back(self.holder(key), of == Some(account) || of.is_some() && of == self.survivor(account))
+    }
+
+    /// `parting::survivor`.
+    fn survivor(&self, source: usize) -> Option<usize> {
+        self.accounts[source].merged_into.filter(|into| self.accounts[*into].state == AccountState::Claimed)
+    }
+
+    /// `db::leavers::list_merged_into`.
+    fn merged_into(&self, account: usize) -> Vec<usize> {
+        let mut found: Vec<usize> =
+            (0..self.accounts.len()).filter(|n| self.accounts[*n].merged_into == Some(account)).collect();
+        let further: Vec<usize> = found.iter().flat_map(|n| self.merged_into(*n)).collect();
+        found.extend(further);
+        found
+    }
+
+    /// `undo_offers::is_open`.
+    pub fn is_undoable(&self, account: usize) -> bool {
+        let came_in = self.merged_into(account);
+        self.undos.iter().any(|undo| undo.account == account || came_in.contains(&undo.account))
+    }
+
+    /// `undo::part`.
+    fn part_all(&mut self, account: usize, before: &Before, at: u32) {
+        if let Some(survivor) = self.survivor(account) {
+            self.part(account, before, at, survivor);
+            self.purge(survivor, None);
+            if self.identities_of(survivor).is_empty() {
+                self.accounts[survivor].password = None;
+                self.move_all(survivor, account);
+            }
+            return;
+        }
+        let mine = self.undos.iter().filter(|undo| undo.account == account && undo.at >= at);
+        let mut came_in: Vec<_> = mine.filter_map(|undo| Some((undo.came_in.clone()?, undo.at))).collect();
+        came_in.dedup();
+        for ((source, had), at) in came_in {
+            let here = had.iter().any(|(key, _)| self.account_of(*key) == Some(account));
+            if self.survivor(source) == Some(account) && here {
+                self.part(source, &had, at, account);
+            }
+        }
+    }
+
+    /// `parting::part`.
+    fn part(&mut self, source: usize, before: &Before, at: u32, survivor: usize) {
+        let mut came_with = self.merged_into(source);
+        came_with.push(source);
+        (self.accounts[source].state, self.accounts[source].merged_into) = (AccountState::Claimed, None);
+        for (key, since) in before {
+            if self.account_of(*key) == Some(survivor) {
+                self.identities.iter_mut().filter(|(held, _)| held == key).for_each(|(_, account)| *account = source);
+                self.accounts[survivor].loses(*key);
+                self.accounts[source].gains(*key, *since);
+                let theirs = |case: &&mut Case| (case.requester, case.account) == (Some(*key), survivor);
+                self.cases.iter_mut().filter(theirs).for_each(|case| case.account = source);
+            }
+        }
+        for case in self.cases.iter_mut().filter(|case| case.account == survivor || case.account == source) {
+            if case.came_with.is_some_and(|with| came_with.contains(&with)) {
+                case.account = source;
+                case.came_with = case.came_with.filter(|with| *with != source);
+            }
+        }
+        let had = |key: Key| before.iter().any(|(known, _)| *known == key);
+        self.undos.retain(|undo| undo.account != survivor || undo.at < at || !had(undo.address));
+        for undo in self.undos.iter_mut().filter(|undo| undo.account == survivor && undo.at >= at) {
+            undo.before.retain(|(key, _)| !had(*key));
+            undo.came_in = undo.came_in.take().filter(|(came, _)| *came != source);
+        }
     }
 
     /// `mailed_secret::drop_others`.
@@ -140,7 +216,7 @@ impl World {
         self.cases.iter_mut().filter(|case| case.requester == Some(key)).for_each(|case| case.requester = None);
     }
 
-    /// `undo::remember`.
+    /// `undo_offers::remember`.
     pub fn remember(&self, account: usize) -> Before {
         self.accounts[account].since.clone()
     }
@@ -150,11 +226,11 @@ impl World {
         self.accounts[account].proven.iter().copied().filter(|key| key.provider().is_none()).collect()
     }
 
-    /// `undo::tell`.
+    /// `undo_offers::tell`.
     pub fn offer(&mut self, account: usize, before: &Before, told: &[Key]) {
         self.tick += 1;
         let (at, age) = (self.tick, Duration::ZERO);
-        let undo = |address: &Key| Undo { address: *address, account, before: before.clone(), at, age };
+        let undo = |address: &Key| Undo { address: *address, account, before: before.clone(), came_in: None, at, age };
         self.undos.extend(told.iter().map(undo));
     }
 

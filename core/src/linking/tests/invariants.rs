@@ -289,8 +289,15 @@ pub fn undone(before: &World, after: &World, account: usize) -> Checked {
     holds!(new.epoch > old.epoch, "EM-13: the epoch was not raised");
     let live = after.sessions.iter().any(|login| login.account == account && !login.ended);
     holds!(!live, "EM-13: a session survived");
-    let came: Vec<Key> = new.proven.iter().copied().filter(|key| !old.proven.contains(key)).collect();
-    only_unclaimed_gave(before, after, &came, &[account])
+    let mut parted = vec![account];
+    for (n, was) in
+        before.accounts.iter().enumerate().filter(|(n, was)| was.merged_into != after.accounts[*n].merged_into)
+    {
+        parted.extend([Some(n), was.merged_into, after.accounts[n].merged_into].into_iter().flatten());
+    }
+    let there = |key: &Key| before.account_of(*key).is_some_and(|held| held == account || parted.contains(&held));
+    let came: Vec<Key> = new.proven.iter().copied().filter(|key| !there(key)).collect();
+    only_unclaimed_gave(before, after, &came, &parted)
 }
 
 /// I10, and rule 14 at a refresh.

@@ -26,6 +26,7 @@ pub struct Account {
     pub ever: Vec<Key>,
     /// In which order what is proven has become the account's.
     pub since: Vec<(Key, u32)>,
+    pub merged_into: Option<usize>,
 }
 
 impl Account {
@@ -60,6 +61,8 @@ pub struct Case {
     /// Nobody once their identity was unlinked: it may be another's then.
     pub requester: Option<Key>,
     pub account: usize,
+    /// The account that brought it in where accounts became one.
+    pub came_with: Option<usize>,
     /// Whose messages the requester may see.
     pub shown: Vec<Key>,
 }
@@ -115,6 +118,8 @@ pub struct Undo {
     pub account: usize,
     /// What was proven right before the change, and since when.
     pub before: Vec<(Key, u32)>,
+    /// The account that came in by the change, and what it had.
+    pub came_in: Option<(usize, Vec<(Key, u32)>)>,
     /// Which change that was.
     pub at: u32,
     pub age: Duration,
@@ -239,7 +244,16 @@ impl World {
 
     fn new_account(&mut self, state: AccountState) -> usize {
         let (proven, ever, since) = (Vec::new(), Vec::new(), Vec::new());
-        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven, ever, since });
+        self.accounts.push(Account {
+            state,
+            enabled_as: state,
+            epoch: 1,
+            password: None,
+            proven,
+            ever,
+            since,
+            merged_into: None,
+        });
         self.accounts.len() - 1
     }
 
@@ -250,7 +264,13 @@ impl World {
         let (writer, account) = (keys[0], self.meet(keys));
         let at = |world: &Self, thread| world.cases.iter().position(|case| case.thread == thread);
         let at = at(self, case).or_else(|| at(self, writer)).unwrap_or_else(|| {
-            self.cases.push(Case { thread: writer, requester: Some(writer), account, shown: Vec::new() });
+            self.cases.push(Case {
+                thread: writer,
+                requester: Some(writer),
+                account,
+                came_with: None,
+                shown: Vec::new(),
+            });
             self.cases.len() - 1
         });
         let hold_unknown = self.settings().authentication.unknown_requesters == UnknownRequesters::Hold;
@@ -371,8 +391,10 @@ impl World {
 
     /// `merge::move_all`.
     pub fn move_all(&mut self, from: usize, to: usize) {
-        self.cases.iter_mut().filter(|case| case.account == from).for_each(|case| case.account = to);
-        self.accounts[from].state = AccountState::Merged;
+        for case in self.cases.iter_mut().filter(|case| case.account == from) {
+            (case.account, case.came_with) = (to, case.came_with.or(Some(from)));
+        }
+        (self.accounts[from].state, self.accounts[from].merged_into) = (AccountState::Merged, Some(to));
     }
 
     /// `session::purge`.

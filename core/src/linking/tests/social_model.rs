@@ -186,18 +186,18 @@ impl World {
             claimed: self.accounts[self.sessions[session].account].state == AccountState::Claimed,
             fresh: self.is_fresh(session),
             admin: false,
-            undoable: self.undos.iter().any(|undo| undo.account == self.sessions[session].account),
+            undoable: self.is_undoable(self.sessions[session].account),
         };
         if linking::may_merge(to == from, party(survivor), party(source)) != Merging::Merge {
             return Happened::Nothing;
         }
-        let before = self.remember(to);
-        let told = self.addresses_of(to);
+        let (before, came_in) = (self.remember(to), self.remember(from));
+        let (told, told_source) = (self.addresses_of(to), self.addresses_of(from));
         self.purge(from, None);
         self.identities.iter_mut().filter(|(_, of)| *of == from).for_each(|(_, account)| *account = to);
         self.accounts[from].password = None;
         let source = &mut self.accounts[from];
-        let (proven, mut ever) = (std::mem::take(&mut source.proven), std::mem::take(&mut source.ever));
+        let (proven, mut ever) = (std::mem::take(&mut source.proven), source.ever.clone());
         source.since.clear();
         let into = &mut self.accounts[to];
         let oldest = into.since.iter().map(|(_, since)| *since).min().unwrap();
@@ -208,7 +208,12 @@ impl World {
         into.ever.sort_unstable();
         into.ever.dedup();
         self.move_all(from, to);
+        self.offer(from, &came_in, &told_source);
+        let at = self.tick;
         self.offer(to, &before, &told);
+        for undo in self.undos.iter_mut().filter(|undo| undo.at == self.tick) {
+            (undo.at, undo.came_in) = (at, Some((from, came_in.clone())));
+        }
         Happened::Merged(to, from)
     }
 }

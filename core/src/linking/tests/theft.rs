@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::super::{Ask, Desk};
 use super::events::{Event, happen};
 use super::model::{Happened, World};
-use super::people::{Key, Person};
+use super::people::{Key, Person, Said};
 use super::stories::tidy;
 use crate::account::AccountState;
 use crate::challenge::ChallengeState;
@@ -24,6 +24,23 @@ fn stolen(addresses: &[Key]) -> World {
     // that was long ago
     world.undos.clear();
     world.sessions[0].by = Person::Mallory;
+    world
+}
+
+/// The same, and Mallory has an account of their own by an address, which is older than Ada's or younger, or by a tweet.
+fn stolen_by_a_customer(own: Key, older: bool) -> World {
+    let mut world = stolen(&[Key::Ada]);
+    let happens = |world: &mut World, event| assert_ne!(happen(world, event), Happened::Nothing, "{event:?}");
+    if own == Key::Mallory {
+        happens(&mut world, Event::Ask { what: Ask::SignUp, address: own, arrives: true });
+        happens(&mut world, Event::Present { secret: 0, desk: Desk::SignUp, unlink_others: false });
+    } else {
+        happens(&mut world, Event::Push { keys: &[Key::MalloryTweets], case: Key::MalloryTweets, spoofed: false });
+        happens(&mut world, Event::Arrive { subject: own, said: Said::Nothing });
+    }
+    if older {
+        world.accounts[1].since.iter_mut().for_each(|(_, since)| *since = 0);
+    }
     world
 }
 
@@ -46,6 +63,19 @@ fn of_a_thief(world: &World) -> Vec<Event> {
             events.push(Event::Link { session: n, subject: Key::MalloryTweets });
             events.push(Event::Unlink { session: n, key: Key::MalloryTweets });
         }
+    }
+    let live: Vec<usize> = (0..world.sessions.len())
+        .filter(|n| {
+            let login = &world.sessions[world.sessions.len() - 1 - n];
+            login.by == Person::Mallory && !login.ended
+        })
+        .collect();
+    for survivor in &live {
+        events.extend(
+            live.iter()
+                .map(|n| world.sessions.len() - 1 - n)
+                .map(|source| Event::Merge { survivor: *survivor, source }),
+        );
     }
     for (n, undo) in world.undos.iter().rev().enumerate() {
         if undo.address.reader() == Some(Person::Mallory) {
@@ -119,6 +149,15 @@ fn em_13_ada_gets_her_account_back_after_every_order_of_a_thiefs_eight_events() 
     for addresses in [&[Key::Ada][..], &[Key::Ada, Key::AdaAtWork]] {
         let worlds = explore(stolen(addresses), 8);
         println!("{addresses:?}: {worlds} worlds");
+        assert!(worlds > 100);
+    }
+}
+
+#[test]
+fn em_13_ada_gets_her_account_back_from_a_thief_who_merges_it_with_their_own() {
+    for (own, older) in [(Key::Mallory, true), (Key::Mallory, false), (Key::MalloryTweets, true)] {
+        let worlds = explore(stolen_by_a_customer(own, older), 5);
+        println!("{own:?}, older: {older}: {worlds} worlds");
         assert!(worlds > 100);
     }
 }

@@ -1,0 +1,3 @@
+ALTER TABLE reading_grants DROP COLUMN came_with;
+DROP INDEX conversations_by_came_with;
+ALTER TABLE conversations DROP COLUMN came_with;
