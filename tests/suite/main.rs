@@ -68,6 +68,7 @@ mod real_openid;
 mod reauthentication;
 mod reauthentication_bounds;
 mod refusals;
+mod schemas;
 mod session_races;
 mod sessions;
 mod slow_clients;

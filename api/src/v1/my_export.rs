@@ -25,8 +25,31 @@ use crate::problem::Problem;
 /// Everything held about me.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MyExport, example = json!({
-    "exported_at": "2026-01-02T03:14:05Z", "account": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11"}, "emails": [],
-    "identities": [], "sessions": [], "past_sessions": [], "activity": [], "conversations": []
+    "exported_at": "2026-01-02T03:34:05Z",
+    "account": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11", "role": "customer", "full_name": "Ada Lovelace",
+        "primary_email": null, "locale": "en", "time_zone": "Europe/London", "phone": null, "avatar_url": null,
+        "notifications": {"conversation_replies": true, "rating_requests": true, "announcements": false},
+        "custom": {"tier": "gold"}, "created_at": "2026-01-02T03:04:05Z", "claimed_at": "2026-01-02T03:14:05Z",
+        "updated_at": "2026-01-02T03:14:05Z"},
+    "emails": [],
+    "identities": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b12", "kind": "twitter", "provider": "twitter",
+        "label": "ada", "name": "Ada Lovelace", "proven_at": "2026-01-02T03:14:05Z", "usable": true,
+        "opened_this_session": true, "last_way_in": true}],
+    "sessions": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b13", "current": true, "device": "Firefox on Linux",
+        "network": "203.0.113.0/24", "method": "provider", "provider": "twitter", "created_at": "2026-01-02T03:14:05Z",
+        "authenticated_at": "2026-01-02T03:14:05Z", "last_used_at": "2026-01-02T03:24:05Z",
+        "expires_at": "2026-01-16T03:24:05Z"}],
+    "past_sessions": [],
+    "activity": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b50", "at": "2026-01-02T03:34:05Z",
+        "action": "account.exported", "by": "me", "network": "203.0.113.0/24", "detail": {}}],
+    "conversations": [{
+        "conversation": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "twitter",
+            "status": "open", "follow_up_of": null, "unread_count": 0, "created_at": "2026-01-02T03:04:05Z",
+            "last_message_at": "2026-01-02T03:04:05Z"},
+        "messages": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30",
+            "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "author": "requester", "author_name": "Ada",
+            "body_text": "My printer is on fire.", "body_html": null, "attachments": [],
+            "sent_at": "2026-01-02T03:04:05Z"}]}]
 }))]
 pub struct ExportBody {
     #[schema(value_type = String, format = DateTime)]
@@ -43,7 +66,14 @@ pub struct ExportBody {
 
 /// One of my conversations, with what of it I may see.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"conversation": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20"}, "messages": []}))]
+#[schema(example = json!({
+    "conversation": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "email",
+        "status": "open", "follow_up_of": null, "unread_count": 1, "created_at": "2026-01-02T03:04:05Z",
+        "last_message_at": "2026-01-02T03:24:05Z"},
+    "messages": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30",
+        "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "author": "agent", "author_name": "Grace",
+        "body_text": "Please unplug it first.", "body_html": null, "attachments": [], "sent_at": "2026-01-02T03:24:05Z"}]
+}))]
 pub struct ExportedConversation {
     pub conversation: ConversationBody,
     pub messages: Vec<MessageBody>,
