@@ -64,7 +64,7 @@ pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10))
 pub const FRESH_A_MOMENT_AGO: Duration = Duration::from_secs(60);
 
 /// So long a device is known by what it is and where it is used, without a token of its own; and so long by its token after
-/// its last session must have ended.
+/// its last session must have ended, or after it was given one without a session.
 pub const DEVICE_REMEMBERED: Duration = days(30);
 
 /// A sign-in within so long of what ended all sessions, or made the account its owner's, is expected.
