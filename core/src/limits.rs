@@ -75,7 +75,10 @@ pub const NEW_DEVICE_MAIL: (u32, Duration) = (10, minutes(60));
 /// Changes of an account's addresses: each is told to all of them, and that must not bury a mailbox.
 pub const CHANGES_PER_ACCOUNT: (u32, Duration) = (40, minutes(3));
 
-/// Wrong passwords of one account (or device) in a row that cost no wait.
+/// Exports of all that is held of an account: each is written to the audit trail, and may be long.
+pub const EXPORTS_PER_ACCOUNT: (u32, Duration) = (10, minutes(6));
+
+/// Wrong passwords of one address (or device) in a row that cost no wait.
 pub const FREE_FAILURES: i64 = 5;
 /// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).
 pub const MAX_FAILURES: i64 = 100;

@@ -41,6 +41,8 @@ pub enum Scope<'a> {
     NewDevices(AccountId),
 }
 
+    /// What an account's owner takes with them.
+    Exports(AccountId),
 impl Scope<'_> {
     /// The key it is stored under, which says nothing about whom it is of.
     fn key(self, work: &Work<'_>) -> Vec<u8> {
@@ -57,6 +59,7 @@ impl Scope<'_> {
             Self::MailTo(Ask::SocialEmail, to) => mac(&[b"social email to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
             Self::CodeTo(to) => mac(&[b"code to", to.as_str().as_bytes()]),
+            Self::Exports(account) => mac(&[b"exports", account.0.as_bytes()]),
             Self::DeletionTo(to) => mac(&[b"deletion to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
@@ -207,6 +210,11 @@ pub fn may_mail_deletion(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool>
 fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {
     let from = work.origin().address.map(|ip| Scope::MailFrom(ip).key(work));
     let keys = [Some(to.key(work)), from];
+/// Counts an export of all that is held of an account.
+pub fn before_export(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    must_take(work, Scope::Exports(account), limits::EXPORTS_PER_ACCOUNT)
+}
+
     let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
     work.hold(&locks)?;
     if let Some(ip) = work.origin().address
@@ -234,6 +242,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
 
+    forget(work, Scope::Exports(account))?;
     #[test]
     fn a_bucket_takes_its_burst_then_one_each_period() {
         let mut bucket = None;
