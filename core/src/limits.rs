@@ -80,7 +80,8 @@ pub const EXPORTS_PER_ACCOUNT: (u32, Duration) = (10, minutes(6));
 
 /// Wrong passwords of one address (or device) in a row that cost no wait.
 pub const FREE_FAILURES: i64 = 5;
-/// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).
+/// After so many in a row, of an address or of all addresses of an account, a password is not looked at any more, but from a
+/// known device (NIST SP 800-63B-4: 100).
 pub const MAX_FAILURES: i64 = 100;
 /// The longest wait between two tries.
 pub const LONGEST_WAIT: Duration = minutes(60);

@@ -197,7 +197,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     }
     let ended = session::purge(work, account, Some(&challenge.address))?;
     let dropped = if confirm.unlink_others { drop_others(work, account, identity)? } else { 0 };
-    throttle::forget(work, Scope::Password(&challenge.address))?;
+    throttle::forget(work, Scope::Password(&challenge.address, Some(account)))?;
     tell(work, outcome, account, confirm.how, (ended, dropped))?;
     if let Some(role @ Role::Admin) = challenge.detail.role {
         db::accounts::set_role(work, account, role)?;

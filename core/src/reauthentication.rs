@@ -42,7 +42,7 @@ pub fn begin_by_password(work: &mut Work<'_>, claims: &AccessClaims) -> Result<C
         Err(other) => return Err(other),
     };
     match &address {
-        Some(address) => throttle::before_password(work, own_password::scope(&who, address))?,
+        Some(address) => throttle::before_own_password(work, own_password::scope(&who, address))?,
         None => throttle::before_try(work)?,
     }
     let who = session::authenticate_to_write(work, claims)?;

@@ -1,5 +1,6 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
+mod account_guesses;
 mod addresses;
 mod admission;
 
