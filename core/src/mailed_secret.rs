@@ -188,7 +188,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     db::credentials::put_password(work, account, &confirm.password)?;
     // the locale on the challenge was the asker's, for the mail; it dies there (rule 2)
     if let Some(name) = &confirm.full_name {
-        db::accounts::set_name(work, account, name)?;
+        db::accounts::set_name(work, account, name.trim())?;
     }
     if let Some(locale) = &confirm.locale
         && (outcome != Outcome::Recover || db::accounts::get(work, account)?.locale.is_none())
