@@ -65,7 +65,6 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     }
     let expires_at = work.now() + limits::LINK_LIFE;
     if !may_mail {
-        mailed_secret::say_no_mail(work);
         return Ok(Asked::Confirm { address, expires_at });
     }
     let new = challenge::New {

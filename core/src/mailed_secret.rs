@@ -41,7 +41,6 @@ fn house(settings: &Settings, address: &EmailAddress) -> House {
 /// an account changes (rule 2).
 pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
     if !throttle::may_mail(work, what, address)? {
-        say_no_mail(work);
         return Ok(());
     }
     let held = hold_address_and_look_up(work, address)?;
@@ -65,12 +64,6 @@ pub(crate) fn hold_address_and_look_up(work: &mut Work<'_>, address: &EmailAddre
     let key = IdentityKey::email(address);
     work.hold(&[Lock::Identity(&key)])?;
     ownership::look_up(work, &key)
-}
-
-/// For the log alone: the caller learns nothing of it.
-pub(crate) fn say_no_mail(work: &Work<'_>) {
-    let request_id = work.origin().request_id.as_deref();
-    tracing::info!(request_id, "no mail: its address or caller has had as many as the limits allow for now");
 }
 
 /// Puts a mail into the outbox, or as much work as if there were one.

@@ -149,9 +149,6 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
     if let Some(replaced) = wanted.replaces {
         cancel(work, who.account.id, replaced)?;
     }
-    if !may_mail {
-        mailed_secret::say_no_mail(work);
-    }
     // whoever adds it has an account already: the house's rules on new ones do not matter
     let house = House { road_on: true, sign_up: SignUpPolicy::Open, admits: true };
     let answer = if may_mail { linking::answer_to(Ask::AddEmail, held.holder, house) } else { Answer::Nothing };

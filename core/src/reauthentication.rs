@@ -99,7 +99,6 @@ pub fn ask_for_code(work: &mut Work<'_>, claims: &AccessClaims, named: Option<Id
     }
     if !may_mail {
         // there is nobody to be kept from learning it, and a row that nobody knows the code of is of no use
-        mailed_secret::say_no_mail(work);
         return Ok(Asked { address, expires_at: work.now() + limits::CODE_LIFE });
     }
     let new = challenge::New {

@@ -266,12 +266,20 @@ fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {
     let keys = [Some(to.key(work)), from];
     let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
     work.hold(&locks)?;
+    // for the log alone: the caller learns nothing of it
+    let id = work.origin().request_id.clone();
+    let request_id = id.as_deref();
     if let Some(ip) = work.origin().address
         && take(work, Scope::MailFrom(ip), limits::MAIL_PER_CALLER)?.is_some()
     {
+        tracing::info!(request_id, "no mail: its caller has asked for as many as the limits allow for now");
         return Ok(false);
     }
-    Ok(take(work, to, limits::MAIL_PER_ADDRESS)?.is_none())
+    if take(work, to, limits::MAIL_PER_ADDRESS)?.is_some() {
+        tracing::info!(request_id, "no mail: its address has had as many as the limits allow for now");
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 /// Takes one from a bucket; the wait until there is room again where there is none.
