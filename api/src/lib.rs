@@ -19,6 +19,7 @@ mod round_trips;
 mod schemas;
 mod secret_file;
 pub mod server;
+mod signals;
 mod state;
 mod strict;
 mod telemetry;

@@ -27,6 +27,7 @@ use crate::mailer::Mailer;
 use crate::openapi::METHODS;
 use crate::problem::{Code, Problem};
 use crate::providers::Registry;
+use crate::signals::Signals;
 use crate::state::State;
 use crate::{operations, secret_file, v1};
 
@@ -53,6 +54,7 @@ pub struct Server {
     hasher: Hasher,
     providers: Registry,
     stop: Arc<Stop>,
+    signals: Option<Signals>,
     threads: Vec<JoinHandle<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -134,11 +136,13 @@ impl Server {
             patience: options.patience,
         });
         let connections = Connections::default();
-        let (address, handle, serving) = serve(config, state, options.signals, connections.clone())?;
+        let signals = options.signals.then(|| Signals::new(options.clock.clone()));
+        let (address, handle, serving) = serve(config, state, signals.clone(), connections.clone())?;
         let thread = |error: std::io::Error| format!("cannot start a thread: {error}");
         let mut threads = mailer.start(&store, &stop).map_err(thread)?;
         threads.push(background::start(store.clone(), tokens, Arc::clone(&stop)).map_err(thread)?);
-        Ok(Self { address, store, handle, connections, hasher, providers, stop, threads, serving: Some(serving) })
+        let serving = Some(serving);
+        Ok(Self { address, store, handle, connections, hasher, providers, stop, signals, threads, serving })
     }
 
     /// Where it listens.
@@ -169,6 +173,9 @@ impl Server {
     pub fn wait(mut self) -> Result<(), String> {
         let served = self.serving.take().map(JoinHandle::join);
         self.end_threads();
+        if let Some(signals) = &self.signals {
+            signals.say_stopped();
+        }
         match served {
             Some(Ok(Err(error))) => Err(format!("the server failed: {error}")),
             Some(Err(_)) => Err("the server panicked".to_owned()),
@@ -198,7 +205,12 @@ impl Server {
 type Serving = (SocketAddr, ServerHandle, JoinHandle<std::io::Result<()>>);
 
 /// Runs actix on a thread of its own.
-fn serve(config: &Config, state: web::Data<State>, signals: bool, connections: Connections) -> Result<Serving, String> {
+fn serve(
+    config: &Config,
+    state: web::Data<State>,
+    signals: Option<Signals>,
+    connections: Connections,
+) -> Result<Serving, String> {
     let (workers, patience) = (config.workers(), state.patience);
     // each worker keeps to its share
     let share = room_for(config.server.connections).div_ceil(workers);
@@ -216,13 +228,16 @@ fn serve(config: &Config, state: web::Data<State>, signals: bool, connections: C
                     .keep_alive(patience.keep_alive)
                     .client_request_timeout(patience.head)
                     .client_disconnect_timeout(Duration::from_secs(1))
-                    .shutdown_timeout(GRACE_SECONDS);
-                let server = if signals { server } else { server.disable_signals() };
-                let server = server.bind(listen)?;
+                    .shutdown_timeout(GRACE_SECONDS)
+                    .disable_signals()
+                    .bind(listen)?;
                 let address = server.addrs().first().copied().unwrap_or(listen);
                 let server = server.run();
                 let handle = server.handle();
-                // signals are listened to from its first turn on: nobody is told that it listens before
+                // nobody is told that it listens before signals are listened to
+                if let Some(signals) = signals {
+                    signals.listen(&handle)?;
+                }
                 let running = actix_web::rt::spawn(server);
                 tokio::task::yield_now().await;
                 drop(send.send((address, handle)));

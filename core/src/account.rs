@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::id::AccountId;
+use crate::line;
 
 words! {
     pub enum AccountState {
@@ -85,8 +86,8 @@ pub(crate) type Check = fn(&str) -> Option<&'static str>;
 /// Why a text is no person's name, if it is none.
 #[must_use]
 pub fn not_a_name(text: &str) -> Option<&'static str> {
-    let bad = text.trim().is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control);
-    bad.then_some("A name has 1 to 200 characters and no control characters.")
+    let why = "A name has 1 to 200 characters, and none that is a control or is not seen.";
+    (!line::is_line(text, line::LONGEST_NAME)).then_some(why)
 }
 
 /// Why a text is no BCP 47 language tag, by its shape.
@@ -133,10 +134,12 @@ pub(crate) fn not_a_phone(text: &str) -> Option<&'static str> {
 }
 
 pub(crate) fn not_an_avatar(text: &str) -> Option<&'static str> {
+    let host = text.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
+    // what stands before an @ there is no host, and looks like one
     let good = text.len() <= 2048
-        && text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        && host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
         && text.chars().all(|c| c.is_ascii_graphic());
-    (!good).then_some("Use an https:// URL of at most 2,048 characters.")
+    (!good).then_some("Use an https:// URL of at most 2,048 characters, without a user name.")
 }
 
 #[cfg(test)]
@@ -153,16 +156,25 @@ mod tests {
                 &["UTC", "Europe/London", "europe/LONDON", "America/Argentina/Buenos_Aires", "Etc/GMT+1"],
             ),
             (not_a_phone, &["+441632960961"]),
-            (not_an_avatar, &["https://img.example/a.png"]),
+            (not_an_avatar, &["https://img.example/a.png", "https://img.example:8443/@ada?of=a@b"]),
         ];
-        let bad: [(Check, &[&str]); 5] = [
-            (not_a_name, &["", " ", "a\nb", "a\0"]),
+        let bad: [(Check, &[&str]); 6] = [
+            (not_a_name, &["", " ", "a\nb", "a\0", "Ada\u{202e}adA", "A\u{200b}da"]),
             (not_a_locale, &["", "e", "english", "en_US", "en-", "../en"]),
             (not_a_time_zone, &["", "Europe//London", "../etc", "a b", "Europe/Nowhere", "+01:00"]),
             (not_a_phone, &["", "441632960961", "+0123456789", "+44 1632", "+1234567890123456"]),
             (
                 not_an_avatar,
                 &["", "http://img.example/a.png", "javascript:alert(1)", "https://", "https:///x", "https://a b"],
+            ),
+            (
+                not_an_avatar,
+                &[
+                    "https://ada:secret@img.example/",
+                    "https://shop.example@evil.example",
+                    "https://a\\@b",
+                    "https://?a",
+                ],
             ),
         ];
         for (check, texts) in good {

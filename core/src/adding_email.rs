@@ -103,11 +103,8 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
         replace(work, who.account.id, replaced, &wanted.address)?;
     }
     let before = list(work, who.account.id)?.into_iter().find(|pending| pending.address == wanted.address);
-    if !may_mail {
-        mailed_secret::say_no_mail(work);
-        if let Some(before) = before {
-            return Ok(before.id);
-        }
+    if let (false, Some(before)) = (may_mail, &before) {
+        return Ok(before.id);
     }
     // whoever adds it has an account already: the house's rules on new ones do not matter
     let house = House { road_on: true, sign_up: SignUpPolicy::Open, admits: true };

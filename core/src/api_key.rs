@@ -11,6 +11,7 @@ use crate::db::{self, Work};
 use crate::error::{Error, Result};
 use crate::id::ApiKeyId;
 use crate::keyring::sha256;
+use crate::line;
 
 words! {
     /// What a key may do.
@@ -100,7 +101,7 @@ pub fn create(
     scopes: &[Scope],
     expires_at: Option<Timestamp>,
 ) -> Result<(ApiKey, PlainKey)> {
-    if name.trim().is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+    if !line::is_line(name, 100) {
         return Err(Error::invalid("/name", "invalid", "A key's name has 1 to 100 characters."));
     }
     if scopes.is_empty() {
@@ -112,7 +113,7 @@ pub fn create(
     scopes.dedup();
     let key = ApiKey {
         id: work.new_id(),
-        name: name.to_owned(),
+        name: name.trim().to_owned(),
         scopes,
         created_at: work.now(),
         expires_at,

@@ -10,7 +10,7 @@ use crate::db::types::words;
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Fault, Result};
 use crate::id::CustomFieldId;
-use crate::limits;
+use crate::{limits, line};
 
 words! {
     /// What its values are.
@@ -117,6 +117,11 @@ pub struct Definition {
 }
 
 impl Definition {
+    fn trimmed(&self) -> Self {
+        let trim = |text: &String| text.trim().to_owned();
+        Self { title: trim(&self.title), choices: self.choices.iter().map(trim).collect(), ..self.clone() }
+    }
+
     fn check(&self, key: &str) -> Result<()> {
         let mut faults = Vec::new();
         if !is_key(key) {
@@ -153,8 +158,8 @@ fn is_key(text: &str) -> bool {
 }
 
 fn not_a_label(text: &str) -> Option<&'static str> {
-    let bad = text.trim().is_empty() || text.chars().count() > 100 || text.chars().any(char::is_control);
-    bad.then_some("It has 1 to 100 characters and no control characters.")
+    let why = "It has 1 to 100 characters, and none that is a control or is not seen.";
+    (!line::is_line(text, 100)).then_some(why)
 }
 
 /// Makes a field, or changes the one of this key where `may` allows it; says whether it was made.
@@ -165,6 +170,7 @@ pub fn put(
     definition: &Definition,
     may: impl Fn(Option<&CustomField>) -> bool,
 ) -> Result<(CustomField, bool)> {
+    let definition = &definition.trimmed();
     definition.check(key)?;
     work.hold(&[Lock::House])?;
     let fields = current(work)?;

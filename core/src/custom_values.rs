@@ -140,7 +140,9 @@ impl CustomValues {
         let mut changed = Changed::default();
         for (field, value) in read {
             let value = value.map(Kept::Plain);
-            if self.0.get(&field.id) == value.as_ref() {
+            // to its owner one that is withheld is not there, and so cannot be cleared
+            let unseen = by == Editor::Customer && value.is_none() && self.plain(field).is_none();
+            if unseen || self.0.get(&field.id) == value.as_ref() {
                 continue;
             }
             changed.keys.push(field.key.clone());

@@ -104,6 +104,8 @@ fn a_value_that_is_withheld_is_the_desks_until_it_is_said_again() {
     assert_eq!(values.withheld(&fields), ["f2", "f3"]);
     values.withhold_all();
     assert_eq!(stored, values, "it is withheld once");
+    let cleared = values.change(&fields, &vec![("f3".to_owned(), Value::Null)], Editor::Customer).unwrap();
+    assert_eq!((cleared, &values), (Changed::default(), &stored), "to a customer it was null before");
     let again = values.change(&fields, &vec![("f2".to_owned(), json!("f2"))], Editor::Desk).unwrap();
     assert_eq!(again, Changed { keys: vec!["f2".to_owned()], shown: true });
     assert_eq!(json!(values.for_customer(&fields)), json!({ "f2": "f2", "f3": null }));

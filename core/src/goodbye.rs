@@ -68,7 +68,6 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     is_nobody_elses_too(work, &who)?;
     let expires_at = work.now() + limits::LINK_LIFE;
     if !may_mail {
-        mailed_secret::say_no_mail(work);
         return Ok(Asked::Confirm { address, expires_at });
     }
     let new = challenge::New {

@@ -68,7 +68,8 @@ pub fn follow(store: &Store, keys: &KeySet) -> Result<Option<KeySet>> {
     Ok(if current.is_same(keys) { None } else { Some(current) })
 }
 
-/// Deletes what is of no use any more, a little at a time, and rotates the signing key when it is old.
+/// Deletes what is of no use any more, a little at a time, rotates the signing key when it is old, and leaves nothing of
+/// what was erased in the log.
 /// Says whether there may be more to do.
 pub fn tidy(store: &Store) -> Result<bool> {
     let erasing = store.write(&Origin::default(), |work| custom_field::erase(work, BROOM))?;
@@ -96,5 +97,9 @@ pub fn tidy(store: &Store) -> Result<bool> {
         let full = usize::try_from(BROOM).unwrap_or(usize::MAX);
         Ok([mail, challenges, flows, throttles, sessions].contains(&full))
     })?;
-    Ok(erasing || sweeping)
+    let more = erasing || sweeping;
+    if !more && !store.empty_log()? {
+        tracing::debug!("a reader was in the way: the log is emptied the next time");
+    }
+    Ok(more)
 }

@@ -16,8 +16,8 @@ use crate::session::Session;
 use crate::settings::Method;
 use crate::{throttle, ways_in};
 
-/// The device that a token is of, where the account knows it: it has signed in since the last recovery, is remembered, and
-/// was not disowned.
+/// The device that a token is of, where the account knows it: it has signed in, or set the password by mail, since the last
+/// recovery, is remembered, and was not disowned.
 pub fn find(work: &mut Work<'_>, shown: Option<&str>, account: AccountId, epoch: i64) -> Result<Option<DeviceToken>> {
     let token = shown.and_then(|shown| DeviceToken::parse(shown, work.keyring()));
     match token.filter(|token| token.account == account && token.epoch == epoch) {

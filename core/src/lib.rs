@@ -31,6 +31,7 @@ pub mod interaction;
 pub mod keyring;
 pub mod known_device;
 pub mod limits;
+pub mod line;
 pub mod linked;
 pub mod linking;
 pub mod mail;

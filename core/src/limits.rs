@@ -64,7 +64,7 @@ pub const MESSAGES_PER_ACCOUNT: (u32, Duration) = (100, Duration::from_secs(10))
 pub const FRESH_A_MOMENT_AGO: Duration = Duration::from_secs(60);
 
 /// So long a device is known by what it is and where it is used, without a token of its own; and so long by its token after
-/// its last session must have ended.
+/// its last session must have ended, or after it was given one without a session.
 pub const DEVICE_REMEMBERED: Duration = days(30);
 
 /// A sign-in within so long of what ended all sessions, or made the account its owner's, is expected.
@@ -75,9 +75,13 @@ pub const NEW_DEVICE_MAIL: (u32, Duration) = (10, minutes(60));
 /// Changes of an account's addresses: each is told to all of them, and that must not bury a mailbox.
 pub const CHANGES_PER_ACCOUNT: (u32, Duration) = (40, minutes(3));
 
-/// Wrong passwords of one account (or device) in a row that cost no wait.
+/// Exports of all that is held of an account: each is written to the audit trail, and may be long.
+pub const EXPORTS_PER_ACCOUNT: (u32, Duration) = (10, minutes(6));
+
+/// Wrong passwords of one address (or device) in a row that cost no wait.
 pub const FREE_FAILURES: i64 = 5;
-/// After so many in a row a password is not looked at any more, but from a known device (NIST SP 800-63B-4: 100).
+/// After so many in a row, of an address or of all addresses of an account, a password is not looked at any more, but from a
+/// known device (NIST SP 800-63B-4: 100).
 pub const MAX_FAILURES: i64 = 100;
 /// The longest wait between two tries.
 pub const LONGEST_WAIT: Duration = minutes(60);

@@ -41,7 +41,6 @@ fn house(settings: &Settings, address: &EmailAddress) -> House {
 /// an account changes (rule 2).
 pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
     if !throttle::may_mail(work, what, address)? {
-        say_no_mail(work);
         return Ok(());
     }
     let held = hold_address_and_look_up(work, address)?;
@@ -65,12 +64,6 @@ pub(crate) fn hold_address_and_look_up(work: &mut Work<'_>, address: &EmailAddre
     let key = IdentityKey::email(address);
     work.hold(&[Lock::Identity(&key)])?;
     ownership::look_up(work, &key)
-}
-
-/// For the log alone: the caller learns nothing of it.
-pub(crate) fn say_no_mail(work: &Work<'_>) {
-    let request_id = work.origin().request_id.as_deref();
-    tracing::info!(request_id, "no mail: its address or caller has had as many as the limits allow for now");
 }
 
 /// Puts a mail into the outbox, or as much work as if there were one.
@@ -188,7 +181,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     db::credentials::put_password(work, account, &confirm.password)?;
     // the locale on the challenge was the asker's, for the mail; it dies there (rule 2)
     if let Some(name) = &confirm.full_name {
-        db::accounts::set_name(work, account, name)?;
+        db::accounts::set_name(work, account, name.trim())?;
     }
     if let Some(locale) = &confirm.locale
         && (outcome != Outcome::Recover || db::accounts::get(work, account)?.locale.is_none())
@@ -197,7 +190,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     }
     let ended = session::purge(work, account, Some(&challenge.address))?;
     let dropped = if confirm.unlink_others { drop_others(work, account, identity)? } else { 0 };
-    throttle::forget(work, Scope::Password(&challenge.address))?;
+    throttle::forget(work, Scope::Password(&challenge.address, Some(account)))?;
     tell(work, outcome, account, confirm.how, (ended, dropped))?;
     if let Some(role @ Role::Admin) = challenge.detail.role {
         db::accounts::set_role(work, account, role)?;

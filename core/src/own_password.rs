@@ -35,7 +35,7 @@ pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
     let who = session::authenticate_to_write(work, claims)?;
     let stored = db::credentials::find_password(work, who.account.id)?;
     if stored.is_some() {
-        throttle::before_password(work, scope(&who, &address))?;
+        throttle::before_own_password(work, scope(&who, &address))?;
     }
     Ok(Candidate { account: who.account.id, stored, address })
 }
@@ -44,7 +44,7 @@ pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
 /// others, for its holder could open any number of them.
 pub(crate) fn scope<'a>(who: &SignedIn, address: &'a EmailAddress) -> Scope<'a> {
     match who.session.method {
-        Method::Provider(_) => Scope::Password(address),
+        Method::Provider(_) => Scope::Password(address, Some(who.account.id)),
         Method::Password | Method::SignUp => Scope::Device(who.account.id, who.session.device_id),
     }
 }

@@ -61,7 +61,7 @@ pub fn list_past(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Pa
 /// Writes down that everything held of somebody is about to be handed out, and gives the time.
 pub fn begin_export(work: &mut Work<'_>, who: &SignedIn) -> Result<Timestamp> {
     let account = who.account.id;
-    throttle::before_change(work, account)?;
+    throttle::before_export(work, account)?;
     audit::record(work, "account.exported", Actor::Account(account), Some(account), &json!({}))?;
     Ok(work.now())
 }

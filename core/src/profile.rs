@@ -85,7 +85,7 @@ impl ProfileChange {
 
     fn apply(&self, to: &mut Kept) {
         let account = &mut to.account;
-        self.full_name.apply(&mut account.full_name);
+        self.full_name.map(|name| name.trim().to_owned()).apply(&mut account.full_name);
         self.locale.map(|text| account::canonical_locale(text)).apply(&mut account.locale);
         let zone = |text: &String| account::canonical_time_zone(text).unwrap_or(text).to_owned();
         self.time_zone.map(zone).apply(&mut account.time_zone);

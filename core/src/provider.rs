@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::email::EmailAddress;
 use crate::identity::{IdentityKey, IdentityKind};
+use crate::line;
 
 /// What a provider is called in paths, settings and configuration: `google`, `facebook`, `twitter`, or what the
 /// operator calls an OpenID provider.
@@ -160,9 +161,7 @@ impl ProviderEmail {
 /// A name or handle as it may be shown: one line of at most 200 characters, or nothing.
 #[must_use]
 pub fn shown(text: &Value) -> Option<String> {
-    let text: String = text.as_str()?.chars().filter(|c| !c.is_control()).take(200).collect();
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    line::cleaned(text.as_str()?)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub fn begin_by_password(work: &mut Work<'_>, claims: &AccessClaims) -> Result<C
         Err(other) => return Err(other),
     };
     match &address {
-        Some(address) => throttle::before_password(work, own_password::scope(&who, address))?,
+        Some(address) => throttle::before_own_password(work, own_password::scope(&who, address))?,
         None => throttle::before_try(work)?,
     }
     let who = session::authenticate_to_write(work, claims)?;
@@ -99,7 +99,6 @@ pub fn ask_for_code(work: &mut Work<'_>, claims: &AccessClaims, named: Option<Id
     }
     if !may_mail {
         // there is nobody to be kept from learning it, and a row that nobody knows the code of is of no use
-        mailed_secret::say_no_mail(work);
         return Ok(Asked { address, expires_at: work.now() + limits::CODE_LIFE });
     }
     let new = challenge::New {

@@ -99,8 +99,8 @@ impl RefreshToken {
     }
 }
 
-/// Says that a device has signed in to an account before, so that a stranger's wrong passwords do not slow it.
-/// It is no way in. It dies with the account's security epoch.
+/// Says that a device has signed in to an account before, or set its password by mail, so that a stranger's wrong passwords
+/// do not slow it. It is no way in. It dies with the account's security epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceToken {
     pub device: DeviceId,

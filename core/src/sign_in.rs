@@ -22,7 +22,8 @@ pub struct SignInAsk {
     pub device_token: Option<String>,
 }
 
-/// What there is to compare a password with; nothing for an address without an account or password.
+/// What there is to compare a password with; nothing for an address without an account or password, or one of an account
+/// that has had too many wrong ones.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub stored: Option<PasswordHash>,
@@ -38,15 +39,16 @@ pub fn begin(work: &mut Work<'_>, ask: &SignInAsk) -> Result<Candidate> {
     let account = found.as_ref().map(|found| (found.account_id, found.epoch));
     let shown = ask.device_token.as_deref();
     let device = account.map(|(id, epoch)| known_device::find(work, shown, id, epoch)).transpose()?.flatten();
-    throttle::before_password(work, scope(&ask.address, account, device))?;
-    Ok(Candidate { stored: found.map(|found| found.hash), account, device })
+    let spent = throttle::before_password(work, scope(&ask.address, account, device))?;
+    // an account that has had too many is answered, and is as much work, as if the password were wrong
+    Ok(Candidate { stored: found.map(|found| found.hash).filter(|_| spent.is_none()), account, device })
 }
 
 /// Whoever has shown a password on a device is let through there while others guess.
 fn scope(address: &EmailAddress, account: Option<(AccountId, i64)>, device: Option<DeviceToken>) -> Scope<'_> {
     match (account, device) {
         (Some((account, _)), Some(DeviceToken { device, knows: true, .. })) => Scope::Device(account, device),
-        _ => Scope::Password(address),
+        _ => Scope::Password(address, account.map(|(account, _)| account)),
     }
 }
 

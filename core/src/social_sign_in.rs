@@ -206,7 +206,6 @@ fn continued(work: &mut Work<'_>, continuation: &str) -> Result<(Flow, Arrival)>
 pub fn ask_email(work: &mut Work<'_>, continuation: &str, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
     let (flow, arrival) = continued(work, continuation)?;
     if !throttle::may_mail(work, Ask::SocialEmail, address)? {
-        mailed_secret::say_no_mail(work);
         return Ok(());
     }
     let held = mailed_secret::hold_address_and_look_up(work, address)?;

@@ -18,7 +18,11 @@ use crate::linking::Ask;
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
     /// Wrong passwords of an address, whether or not it has an account.
-    Password(&'a EmailAddress),
+    Password(&'a EmailAddress, Option<AccountId>),
+    /// Wrong passwords of an account by whatever address. Nobody waits for these: a wait would tell that two addresses are
+    /// one account's (I7).
+    Passwords(AccountId),
+    PasswordsOfNobody(&'a EmailAddress),
     /// Wrong passwords from a device that has signed in before.
     Device(AccountId, DeviceId),
     /// Wrong passwords and codes of a caller.
@@ -37,6 +41,8 @@ pub enum Scope<'a> {
     Messages(AccountId),
     /// Changes of an account's addresses.
     Changes(AccountId),
+    /// What an account's owner takes with them.
+    Exports(AccountId),
     /// Devices that an account does not know, each of which is mailed of.
     NewDevices(AccountId),
 }
@@ -46,11 +52,14 @@ impl Scope<'_> {
     fn key(self, work: &Work<'_>) -> Vec<u8> {
         let mac = |parts: &[&[u8]]| work.keyring().mac(Purpose::Throttle, parts).to_vec();
         match self {
-            Self::Password(address) => mac(&[b"password", address.as_str().as_bytes()]),
+            Self::Password(address, _) => mac(&[b"password", address.as_str().as_bytes()]),
+            Self::Passwords(account) => mac(&[b"passwords", account.0.as_bytes()]),
+            Self::PasswordsOfNobody(address) => mac(&[b"passwords of nobody", address.as_str().as_bytes()]),
             Self::Device(account, device) => mac(&[b"device", account.0.as_bytes(), device.0.as_bytes()]),
             Self::Caller(ip) => mac(&[b"caller", ip.to_string().as_bytes()]),
             Self::MailTo(Ask::PasswordReset, to) => mac(&[b"reset to", to.as_str().as_bytes()]),
             Self::MailTo(Ask::SignUp, to) => mac(&[b"sign-up to", to.as_str().as_bytes()]),
+            Self::Exports(account) => mac(&[b"exports", account.0.as_bytes()]),
             Self::Changes(account) => mac(&[b"changes", account.0.as_bytes()]),
             Self::NewDevices(account) => mac(&[b"new devices", account.0.as_bytes()]),
             Self::Messages(account) => mac(&[b"messages", account.0.as_bytes()]),
@@ -60,6 +69,15 @@ impl Scope<'_> {
             Self::DeletionTo(to) => mac(&[b"deletion to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
+        }
+    }
+
+    /// What is counted with it, over all addresses. One that nobody has is counted by itself, so that it is the same work.
+    fn whole(self) -> Option<Self> {
+        match self {
+            Self::Password(_, Some(account)) => Some(Self::Passwords(account)),
+            Self::Password(address, None) => Some(Self::PasswordsOfNobody(address)),
+            _ => None,
         }
     }
 }
@@ -102,6 +120,21 @@ fn count_failure(before: Option<Counted>, now: Timestamp) -> Result<Counted, Dur
     Ok(Counted { failures, next_at: now + wait_after(failures), updated_at: now })
 }
 
+/// Counts a password of an account about to be tried, by whatever address; or says how long none is compared any more,
+/// and leaves the count as it is.
+fn count_of_whole(before: Option<Counted>, now: Timestamp) -> (Counted, Option<Duration>) {
+    let before = before.filter(|counted| now.since(counted.updated_at) < limits::FAILURES_FORGOTTEN);
+    match before {
+        Some(counted) if counted.failures >= limits::MAX_FAILURES => {
+            (counted, Some(limits::FAILURES_FORGOTTEN.saturating_sub(now.since(counted.updated_at))))
+        }
+        counted => {
+            let failures = counted.map_or(0, |counted| counted.failures) + 1;
+            (Counted { failures, next_at: now, updated_at: now }, None)
+        }
+    }
+}
+
 /// Nothing for the first few, then 1 s, 2 s, 4 s … at most an hour.
 fn wait_after(failures: i64) -> Duration {
     match u32::try_from(failures - limits::FREE_FAILURES) {
@@ -112,21 +145,35 @@ fn wait_after(failures: i64) -> Duration {
 
 /// Holds what is counted of a password attempt, the attempts of its caller included.
 pub fn hold(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
-    let key = scope.key(work);
-    match work.origin().address.map(|ip| Scope::Caller(ip).key(work)) {
-        Some(caller) => work.hold(&[Lock::Counter(&key), Lock::Counter(&caller)]),
-        None => work.hold(&[Lock::Counter(&key)]),
-    }
+    let caller = work.origin().address.map(Scope::Caller);
+    let scopes = [Some(scope), scope.whole(), caller];
+    let keys: Vec<Vec<u8>> = scopes.into_iter().flatten().map(|scope| scope.key(work)).collect();
+    let locks: Vec<Lock<'_>> = keys.iter().map(|key| Lock::Counter(key)).collect();
+    work.hold(&locks)
 }
 
-/// Counts a password attempt of an account (or device) and of its caller; refuses where either has to wait.
-pub fn before_password(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+/// Counts a password attempt of an address (or device), of its account and of its caller; refuses where the address or the
+/// caller has to wait. Where the account has had too many it gives the time until they are forgotten: the password is not
+/// to be compared, and a stranger not to be told.
+pub fn before_password(work: &mut Work<'_>, scope: Scope<'_>) -> Result<Option<Duration>> {
     hold(work, scope)?;
     let key = scope.key(work);
     let counted = count_failure(db::throttles::find(work, &key)?, work.now());
     let counted = counted.map_err(|retry_after| Error::TooMany { retry_after })?;
     before_try(work)?;
-    db::throttles::put(work, &key, counted)
+    db::throttles::put(work, &key, counted)?;
+    let Some(whole) = scope.whole().map(|whole| whole.key(work)) else { return Ok(None) };
+    let (counted, spent) = count_of_whole(db::throttles::find(work, &whole)?, work.now());
+    db::throttles::put(work, &whole, counted)?;
+    Ok(spent)
+}
+
+/// [`before_password`] of the account's signed-in owner, who knows the account and is told.
+pub fn before_own_password(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
+    match before_password(work, scope)? {
+        None => Ok(()),
+        Some(retry_after) => Err(Error::TooMany { retry_after }),
+    }
 }
 
 /// The password was right: what was counted is taken back.
@@ -163,6 +210,11 @@ pub fn before_change(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     must_take(work, Scope::Changes(account), limits::CHANGES_PER_ACCOUNT)
 }
 
+/// Counts an export of all that is held of an account.
+pub fn before_export(work: &mut Work<'_>, account: AccountId) -> Result<()> {
+    must_take(work, Scope::Exports(account), limits::EXPORTS_PER_ACCOUNT)
+}
+
 /// Whether an account's owner may be mailed of one more device. Beyond, the audit trail alone tells of it.
 pub fn may_tell_of_device(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
     Ok(take(work, Scope::NewDevices(account), limits::NEW_DEVICE_MAIL)?.is_none())
@@ -175,17 +227,22 @@ fn must_take(work: &mut Work<'_>, scope: Scope<'_>, limit: (u32, Duration)) -> R
     }
 }
 
-/// Forgets what was counted of a scope.
+/// Forgets what was counted of a scope, and with it.
 pub fn forget(work: &mut Work<'_>, scope: Scope<'_>) -> Result<()> {
-    let key = scope.key(work);
-    db::throttles::delete(work, &key)
+    for scope in [Some(scope), scope.whole()].into_iter().flatten() {
+        let key = scope.key(work);
+        db::throttles::delete(work, &key)?;
+    }
+    Ok(())
 }
 
 /// Forgets what was counted of an account, which is held. What is counted of its addresses stays until it runs out: to leave
 /// and begin anew must bring nobody more mail, and no more guesses; so does what is counted of any number of devices.
 pub fn forget_account(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     forget(work, Scope::NewDevices(account))?;
+    forget(work, Scope::Passwords(account))?;
     forget(work, Scope::Messages(account))?;
+    forget(work, Scope::Exports(account))?;
     forget(work, Scope::Changes(account))
 }
 
@@ -209,12 +266,20 @@ fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {
     let keys = [Some(to.key(work)), from];
     let locks: Vec<Lock<'_>> = keys.iter().flatten().map(|key| Lock::Counter(key)).collect();
     work.hold(&locks)?;
+    // for the log alone: the caller learns nothing of it
+    let id = work.origin().request_id.clone();
+    let request_id = id.as_deref();
     if let Some(ip) = work.origin().address
         && take(work, Scope::MailFrom(ip), limits::MAIL_PER_CALLER)?.is_some()
     {
+        tracing::info!(request_id, "no mail: its caller has asked for as many as the limits allow for now");
         return Ok(false);
     }
-    Ok(take(work, to, limits::MAIL_PER_ADDRESS)?.is_none())
+    if take(work, to, limits::MAIL_PER_ADDRESS)?.is_some() {
+        tracing::info!(request_id, "no mail: its address has had as many as the limits allow for now");
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 /// Takes one from a bucket; the wait until there is room again where there is none.

@@ -170,7 +170,7 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     }
     let ended = session::purge(work, account, Some(&shown.address))?;
     end_undos(work, &before, &now, &shown.address, undo.unlink_others, &dropped)?;
-    throttle::forget(work, Scope::Password(&shown.address))?;
+    throttle::forget(work, Scope::Password(&shown.address, Some(account)))?;
     let told = ways_in::proven_addresses(work, account)?;
     ways_in::tell(work, account, told, &MailContent::EmailChangesUndone { at: work.now() })?;
     let detail = json!({

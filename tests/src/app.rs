@@ -160,7 +160,8 @@ impl App {
         let path = self.sqlite_path();
         let database = self.config.database.url.as_deref().or(path.to_str()).unwrap();
         let mut statements = statements::during(database, act);
-        let unasked = ["settings", "signing_keys", "outbox", "DELETE", "COMMIT", "BEGIN", "SAVEPOINT", "ROLLBACK"];
+        let unasked =
+            ["settings", "signing_keys", "outbox", "PRAGMA", "DELETE", "COMMIT", "BEGIN", "SAVEPOINT", "ROLLBACK"];
         statements.retain(|statement| !unasked.iter().any(|word| statement.contains(word)));
         statements
     }

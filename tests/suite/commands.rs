@@ -251,6 +251,8 @@ fn ad_09_a_second_start_prints_no_secrets() {
     let first = home.serve();
     first.says("/v1/password-resets -H");
     first.terminate();
+    let log = first.logs("stopped", 1);
+    assert!(log.contains("SIGTERM") && log.contains("took_ms"), "{log}");
     assert_eq!(first.ended().0, Some(0));
     let second = home.serve();
     second.client.get("/readyz").send().expect(200);

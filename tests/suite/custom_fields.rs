@@ -73,7 +73,7 @@ on_both! {
         assert_eq!(app.desk_gets("/v1/custom-fields/tier").expect(200).json(), made.json());
         let same = app.defines("tier", "choice", "customer_reads").expect(200);
         assert_eq!((same.json(), same.header("etag")), (made.json(), made.header("etag")), "nothing new changes nothing");
-        let new = json!({ "title": "Customer tier", "type": "choice", "choices": ["gold", "none"], "visible_to": "customer_edits" });
+        let new = json!({ "title": " Customer tier ", "type": "choice", "choices": ["gold", "none "], "visible_to": "customer_edits" });
         let changed = app.puts_field("tier", &new).expect(200).json();
         assert_eq!((&changed["title"], &changed["choices"]), (&json!("Customer tier"), &json!(["gold", "none"])));
         assert_eq!(changed["created_at"], made.json()["created_at"]);
@@ -93,9 +93,9 @@ on_both! {
             app.desk_gets(&format!("/v1/custom-fields/{key}")).expect(404);
             app.deletes_field(key).expect(404);
         }
-        let rows: [(&str, Value, &str, &str); 15] = [
+        let rows: [(&str, Value, &str, &str); 16] = [
             ("title", json!(""), "/title", "invalid"), ("title", json!("x".repeat(101)), "/title", "invalid"),
-            ("title", json!("a\nb"), "/title", "invalid"), ("title", json!(7), "/title", "wrong_type"),
+            ("title", json!("a\nb"), "/title", "invalid"), ("title", json!("Tier\u{202e}"), "/title", "invalid"), ("title", json!(7), "/title", "wrong_type"),
             ("type", json!("json"), "/type", "not_one_of"), ("type", json!("Text"), "/type", "not_one_of"),
             ("type", json!("text"), "/choices", "invalid"), ("choices", json!([]), "/choices", "required"),
             ("choices", json!(["S", "S"]), "/choices/1", "invalid"), ("choices", json!(["S", " "]), "/choices/1", "invalid"),

@@ -200,6 +200,10 @@ on_both_with_providers! {
         assert_eq!((ada.account["id"] == rest, social.custom_of(&ada)), (false, NOTHING()));
         let mallory = signed_in(social.arrives_by_twitter("ada", "12"));
         assert_eq!((&mallory.account["id"], social.custom_of(&mallory)), (&rest, NOTHING()), "what is about Ada is not Mallory's");
+        let before = social.me(&mallory.access_token);
+        let cleared = social.patches(&mallory, &json!({ "custom": { "size": null } })).expect(200);
+        assert_eq!((cleared.json(), cleared.header("etag")), (before.json(), before.header("etag")), "there was nothing to clear");
+        assert_eq!(desk_sees(social, &rest).0["size"], "S");
         assert_eq!(desk_sees(social, &rest).1, json!(["tier", "size"]));
     }
 

@@ -7,6 +7,16 @@ use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::json;
 
 const WRONG: &str = "never the right one";
+const ADA: &str = "ada@example.org";
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// Ada sets a password by mail; gives the device token that the answer carries.
+fn recovers(app: &App, password: &str) -> String {
+    app.asks_for_reset(ADA).expect(202);
+    let token = app.secret_mailed_to(ADA).token;
+    let answer = app.confirms_reset(&json!({ "token": token, "password": password })).expect(200);
+    answer.json()["device_token"].as_str().unwrap().to_owned()
+}
 
 /// Strangers guess until nobody without a device token is looked at for a while.
 fn strangers_slow_down(app: &App, email: &str) {
@@ -76,6 +86,52 @@ on_both! {
         app.claims_with("ada@example.org", OTHER_PASSWORD);
         strangers_slow_down(app, "ada@example.org");
         app.tries_to_sign_in_with_device("ada@example.org", OTHER_PASSWORD, &ada.device_token).expect(429);
+    }
+
+    fn a_device_that_has_set_the_password_by_mail_is_known_for_a_month_until_the_next(app) {
+        let recovered = recovers(app, OTHER_PASSWORD);
+        let latest = recovers(app, PASSWORD);
+        strangers_slow_down(app, ADA);
+        app.tries_to_sign_in(ADA, PASSWORD).expect(429);
+        app.tries_to_sign_in_with_device(ADA, PASSWORD, &recovered).expect(429);
+        app.tries_to_sign_in_with_device(ADA, PASSWORD, &latest).expect(201);
+        let unused = recovers(app, PASSWORD);
+        app.advance(MONTH - Duration::from_secs(86_400));
+        strangers_slow_down(app, ADA);
+        let signed_in = app.tries_to_sign_in_with_device(ADA, PASSWORD, &unused).expect(201);
+        assert_eq!(SignedIn::of(&signed_in).device_token, unused, "it is that device from now on");
+        app.advance(Duration::from_secs(2 * 86_400));
+        strangers_slow_down(app, ADA);
+        app.tries_to_sign_in_with_device(ADA, PASSWORD, &unused).expect(201);
+    }
+
+    fn a_device_that_never_signed_in_is_forgotten_after_a_month(app) {
+        let unused = recovers(app, PASSWORD);
+        app.advance(MONTH + Duration::from_secs(60));
+        strangers_slow_down(app, ADA);
+        app.tries_to_sign_in_with_device(ADA, PASSWORD, &unused).expect(429);
+    }
+
+    fn a_device_that_has_set_the_password_by_mail_can_be_disowned(app) {
+        let recovered = recovers(app, PASSWORD);
+        let there = SignedIn::of(&app.tries_to_sign_in_with_device(ADA, PASSWORD, &recovered).expect(201));
+        let here = app.signs_in(ADA);
+        let path = format!("/v1/me/sessions/{}", there.session_id);
+        app.client.delete(&path).bearer(&here.access_token).send().expect(204);
+        strangers_slow_down(app, ADA);
+        app.tries_to_sign_in_with_device(ADA, PASSWORD, &recovered).expect(429);
+    }
+
+    fn a_device_that_has_undone_a_change_is_known(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        app.adds(&ada, "another@example.org");
+        let undo = app.undo_mailed_to(ADA);
+        let undone = app.undoes(&json!({ "token": undo, "password": OTHER_PASSWORD })).expect(200);
+        strangers_slow_down(app, ADA);
+        app.tries_to_sign_in(ADA, OTHER_PASSWORD).expect(429);
+        let token = undone.json()["device_token"].as_str().unwrap().to_owned();
+        app.tries_to_sign_in_with_device(ADA, OTHER_PASSWORD, &token).expect(201);
     }
 
     fn a_known_device_is_slowed_by_its_own_guesses_and_slows_no_other(app) {

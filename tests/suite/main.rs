@@ -1,8 +1,8 @@
 //! All stories, attacks, races and faults: one binary, so that it is linked once.
 
+mod account_guesses;
 mod addresses;
 mod admission;
-
 mod authorization;
 mod browser_round_trip;
 mod claim;
@@ -19,6 +19,7 @@ mod devices;
 mod email_attacks;
 mod email_undos;
 mod enumeration;
+mod erased;
 mod example_page;
 mod forced;
 mod full_disks;

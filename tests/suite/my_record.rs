@@ -138,6 +138,15 @@ on_both! {
         exports(app, &ada).expect(200);
     }
 
+    fn exports_use_up_no_change_of_addresses(app) {
+        app.claims(ADA);
+        let ada = app.signs_in(ADA);
+        let stopped = (0..50).map(|_| exports(app, &ada)).find(|answer| answer.status != 200).unwrap();
+        assert!(stopped.expect(429).header("Retry-After").is_some());
+        let work = app.adds(&ada, "ada@work.example");
+        app.removes(&ada, &work).expect(204);
+    }
+
     fn a_long_history_comes_whole_and_in_pages(app) {
         app.claims(ADA);
         let ada = app.signs_in(ADA);

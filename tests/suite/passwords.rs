@@ -93,9 +93,9 @@ fn rl_13_ft_24_in_a_storm_of_sign_ins_everybody_else_is_served(db: Db) {
         assert_eq!((answer.status, answer.code()), (503, "overloaded".into()));
         assert!(answer.header("Retry-After").is_some_and(|wait| wait.parse::<u64>().unwrap() >= 1));
     }
-    // an address and a caller for each that was looked at, and nothing for the others
+    // an address, whose it is and a caller for each that was looked at, and nothing for the others
     let counted = app.count("SELECT count(*) AS n FROM throttles") - before;
-    assert_eq!(counted, i64::try_from(looked_at.len()).unwrap() * 2);
+    assert_eq!(counted, i64::try_from(looked_at.len()).unwrap() * 3);
     app.signs_in("ada@example.org");
     app.check_invariants();
 }

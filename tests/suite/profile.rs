@@ -1,10 +1,13 @@
 //! The profile: what PATCH changes, clears and leaves, and `If-Match`.
 
 use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
 use crate::talk::{pointers, reads};
+
+const ADA: &str = "ada@example.org";
 
 fn patches(app: &App, who: &SignedIn, body: &Value) -> Answer {
     app.patches(who, body)
@@ -42,7 +45,7 @@ on_both! {
     fn what_no_profile_can_be_is_refused_with_a_pointer(app) {
         let ada = app.signs_up("ada@example.org");
         let before = app.me(&ada.access_token).expect(200).json();
-        let rows: [(&str, Value); 26] = [
+        let rows: [(&str, Value); 31] = [
             ("full_name", json!("")), ("full_name", json!(" ")), ("full_name", json!("x".repeat(201))), ("full_name", json!("a\nb")),
             ("full_name", json!("a\u{1b}[31m")), ("full_name", json!(7)), ("full_name", json!({ "first": "Ada" })),
             ("locale", json!("")), ("locale", json!("english")), ("locale", json!("en_US")), ("locale", json!("../en")),
@@ -50,7 +53,9 @@ on_both! {
             ("phone", json!("")), ("phone", json!("0163 2960961")), ("phone", json!("+0123456789")), ("phone", json!("+1234567890123456")),
             ("avatar_url", json!("")), ("avatar_url", json!("http://img.example/a.png")), ("avatar_url", json!("javascript:alert(1)")),
             ("avatar_url", json!("https://a b")), ("role", json!("admin")), ("id", json!("0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20")),
-            ("primary_email", json!("eve@example.org")),
+            ("primary_email", json!("eve@example.org")), ("full_name", json!("Ada\u{202e}gro.elpmaxe")), ("full_name", json!("\u{200b}")),
+            ("full_name", json!("Ada\u{2028}Support")), ("full_name", json!("\u{feff}Ada")),
+            ("avatar_url", json!("https://shop.example:x@evil.example/a.png")),
         ];
         for (name, value) in rows {
             let mut body = json!({ "locale": "en" });
@@ -65,6 +70,25 @@ on_both! {
             patches(app, &ada, &body).expect(422);
         }
         assert_eq!(app.me(&ada.access_token).expect(200).json(), before);
+    }
+
+    fn a_name_is_kept_without_the_spaces_around_it(app) {
+        let mut push = App::email_push("msg-1", "case-1", ADA);
+        push["from"]["name"] = json!("Ada\u{202e} \u{200b}");
+        let met = app.push(&push).expect(201).json();
+        let named = app.desk_account(&met["account_id"]).expect(200).json()["full_name"].clone();
+        assert_eq!(named, "Ada", "what hides in a name that a desk has met is left out");
+        app.asks_to_sign_up(ADA).expect(202);
+        let confirm = |name: &str| {
+            let token = app.secret_mailed_to(ADA).token;
+            app.confirms_sign_up(&json!({ "token": token, "password": PASSWORD, "full_name": name }))
+        };
+        assert_eq!(pointers(&confirm("Ada\u{2066}").expect(422)), ["/full_name"]);
+        let ada = SignedIn::of(&confirm("  Ada Lovelace\u{a0}").expect(201));
+        assert_eq!(ada.account["full_name"], "Ada Lovelace");
+        for (sent, kept) in [(" Ada King ", "Ada King"), ("می\u{200c}خواهم", "می\u{200c}خواهم"), ("👩\u{200d}💻", "👩\u{200d}💻")] {
+            assert_eq!(patches(app, &ada, &json!({ "full_name": sent })).expect(200).json()["full_name"], kept);
+        }
     }
 
     fn an_etag_guards_against_lost_changes(app) {

@@ -7,7 +7,7 @@ use doorstep_core::html::Html;
 use doorstep_core::id::ConversationId;
 use doorstep_core::identity::{IdentityKey, IdentityKind, NotAnIdentity};
 use doorstep_core::interaction::{self, Direction, Party, Push, PushOutcome, Pushed, SeenKey, Thread};
-use doorstep_core::{Error, Result};
+use doorstep_core::{Error, Result, line};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -141,7 +141,7 @@ impl InteractionBody {
             direction: self.direction,
             from: from.filter(|_| inbound),
             to,
-            agent_name: self.agent.map(|agent| agent.name),
+            agent_name: self.agent.and_then(|agent| line::cleaned(&agent.name)),
             thread: thread.ok_or_else(|| Error::invalid("/conversation", "required", "Name the conversation."))?,
             subject: self.conversation.subject,
             status: self.conversation.status,
@@ -183,8 +183,7 @@ impl Identities {
         }
         let plain = |NotAnIdentity(why)| why;
         if let Some(twitter) = self.twitter {
-            let handle =
-                twitter.handle.filter(|handle| handle.chars().count() <= 64 && !handle.chars().any(char::is_control));
+            let handle = twitter.handle.filter(|handle| line::is_line(handle, 64));
             add("twitter", IdentityKey::twitter(&twitter.id).map_err(plain), handle);
         }
         if let Some(page) = self.facebook_page {
@@ -200,7 +199,7 @@ impl Identities {
             add("phone", IdentityKey::phone(&phone).map_err(plain), None);
         }
         keys.sort_by_key(|seen| seen.key.kind != first);
-        let name = self.name.filter(|name| doorstep_core::account::not_a_name(name).is_none());
+        let name = self.name.as_deref().and_then(line::cleaned);
         Party { keys, name }
     }
 }

@@ -2,23 +2,29 @@
 
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::schema::sessions;
 use super::work::Work;
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::id::DeviceId;
+use crate::limits;
 use crate::secret::DeviceToken;
 use crate::session::{EndReason, Session};
 
-/// Whether a device has signed in to its account in its epoch, and was not disowned.
+/// Whether a device has signed in to its account in its epoch, or was given its token lately, and was not disowned.
 pub fn is_known(work: &mut Work<'_>, token: &DeviceToken) -> Result<bool> {
+    // whoever sets a password by mail is given a token before there is a session; that of a session is kept longer than this
+    let lately = token.device >= DeviceId::earliest(work.now() - limits::DEVICE_REMEMBERED);
     let there = || {
         sessions::table
             .filter(sessions::account_id.eq(token.account).and(sessions::epoch.eq(token.epoch)))
             .filter(sessions::device_id.eq(token.device))
     };
     let disowned = there().filter(sessions::end_reason.eq_any(words()).assume_not_null());
-    Ok(diesel::select(exists(there()).and(not(exists(disowned)))).get_result::<bool>(work.conn)?)
+    let there = exists(there()).or(lately.into_sql::<Bool>());
+    Ok(diesel::select(there.and(not(exists(disowned)))).get_result::<bool>(work.conn)?)
 }
 
 /// Whether the account has, or had, another session than this in its epoch.

@@ -109,9 +109,10 @@ pub(super) fn connect(location: &Location, what_for: Use) -> Result<Conn> {
     }
 }
 
-// WAL is a property of the file and set once, by the writer; FULL makes what was answered survive a power cut.
+// WAL is a property of the file and set once, by the writer; FULL makes what was answered survive a power cut. What is
+// deleted is overwritten, in pages that are not used any more as well (FAST would leave those).
 const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;";
+    PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;";
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA cache_size = -4096; \
     PRAGMA mmap_size = 268435456; PRAGMA temp_store = MEMORY;";
 const POSTGRES_SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '4s'; \

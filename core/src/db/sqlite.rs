@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::{Connection, SqliteConnection};
+use diesel::sql_types::Integer;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection};
 
 use super::conn::Conn;
 use super::manager::{Location, Manager, Use, connect};
@@ -27,6 +28,7 @@ const QUEUE: usize = 1024;
 pub(super) struct Sqlite {
     readers: r2d2::Pool<Manager>,
     writer: Sender<Box<dyn Unit>>,
+    emptier: Sender<Sender<Result<bool>>>,
     shared: Arc<Shared>,
 }
 
@@ -34,10 +36,11 @@ impl Sqlite {
     pub fn open(location: &Location, readers: u32, shared: Arc<Shared>) -> Result<Self> {
         let conn = connect(location, Use::Write)?;
         let (writer, jobs) = bounded(QUEUE);
+        let (emptier, emptyings) = bounded(1);
         let with = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || write_in_groups(conn, &jobs, &with))
+            .spawn(move || write_in_groups(conn, &jobs, &emptyings, &with))
             .map_err(|error| Error::Unavailable(format!("cannot start a thread: {error}")))?;
         let manager = Manager::new(location.clone(), Use::Read, Arc::new(AtomicU64::new(0)));
         let readers = r2d2::Pool::builder()
@@ -48,12 +51,20 @@ impl Sqlite {
             .test_on_check_out(false)
             .connection_timeout(Duration::from_secs(3))
             .build_unchecked(manager);
-        Ok(Self { readers, writer, shared })
+        Ok(Self { readers, writer, emptier, shared })
     }
 
     pub fn read<T>(&self, origin: &Origin, reads: &mut impl FnMut(&mut Work<'_>) -> Result<T>) -> Result<T> {
         let mut pooled = self.readers.get().map_err(|error| Error::Unavailable(error.to_string()))?;
         reads(&mut Work::new(&mut pooled.conn, &self.shared, origin))
+    }
+
+    /// Empties the log between two groups of units; says whether no reader was in the way.
+    pub fn empty_log(&self) -> Result<bool> {
+        let (send, answer) = bounded(1);
+        let gone = || Error::Broken("the writer went away".into());
+        self.emptier.send(send).map_err(|_| gone())?;
+        answer.recv().unwrap_or_else(|_| Err(gone()))
     }
 
     /// Queues a unit for the writer; `done` hears of it after the commit.
@@ -126,10 +137,15 @@ where
 }
 
 /// The writer's life: take what waits, do it, commit once, answer. Ends when the store is gone.
-fn write_in_groups(mut conn: Conn, jobs: &Receiver<Box<dyn Unit>>, shared: &Shared) {
+fn write_in_groups(
+    mut conn: Conn,
+    jobs: &Receiver<Box<dyn Unit>>,
+    emptyings: &Receiver<Sender<Result<bool>>>,
+    shared: &Shared,
+) {
     let mut left = None;
     let mut set_to = Promise::Lasting;
-    while let Some(first) = left.take().or_else(|| jobs.recv().ok()) {
+    while let Some(first) = left.take().or_else(|| next_unit(&mut conn, jobs, emptyings)) {
         let mut group = Group { units: vec![first], left: None, promise: Promise::Forgettable };
         group.units.extend(jobs.try_iter().take(GROUP - 1));
         if group.units.iter().any(|unit| unit.promise() == Promise::Lasting) {
@@ -150,6 +166,39 @@ fn write_in_groups(mut conn: Conn, jobs: &Receiver<Box<dyn Unit>>, shared: &Shar
             unit.finish(broken.clone().map_or(Ok(()), |error| Err(Error::Unavailable(error))));
         }
     }
+}
+
+/// Waits for the next unit, and empties the log for whoever wants that meanwhile.
+fn next_unit(
+    conn: &mut Conn,
+    jobs: &Receiver<Box<dyn Unit>>,
+    emptyings: &Receiver<Sender<Result<bool>>>,
+) -> Option<Box<dyn Unit>> {
+    loop {
+        select! {
+            recv(jobs) -> unit => return unit.ok(),
+            recv(emptyings) -> asker => match asker {
+                Ok(asker) => drop(asker.send(empty_log(conn))),
+                Err(_) => return jobs.recv().ok(),
+            },
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+/// Copies the log into the database's file and cuts it off: it has pages as they were before something was erased. It
+/// waits for readers a moment at most, for no unit is written meanwhile.
+fn empty_log(conn: &mut Conn) -> Result<bool> {
+    let conn = sqlite(conn)?;
+    conn.batch_execute("PRAGMA busy_timeout = 50")?;
+    let done = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Checkpoint>(conn);
+    conn.batch_execute("PRAGMA busy_timeout = 5000")?;
+    Ok(done?.busy == 0)
 }
 
 /// Units that share a commit.

@@ -117,6 +117,15 @@ impl Store {
         self.engine.read(origin, &mut reads)
     }
 
+    /// Leaves nothing of what was erased in the log of `SQLite`, where a reader is not in the way; says whether that was done.
+    /// `PostgreSQL` sees to its own.
+    pub fn empty_log(&self) -> Result<bool> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.empty_log(),
+            Engine::Postgres(_) => Ok(true),
+        }
+    }
+
     /// Like [`Store::submit_read`], for a read that may take long: it holds up none but others of its kind.
     pub fn submit_search<T: Send + 'static>(
         &self,
