@@ -2,6 +2,7 @@
 
 use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::{App, SignedIn, on_both};
+use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
 use serde_json::{Value, json};
 
 use crate::talk::{pointers, reads};
@@ -152,3 +153,8 @@ on_both! {
         patches_if(app, &ada, &format!("{}, {last}", tags[0]), &json!({ "full_name": "Ada King" })).expect(200);
     }
 }
+        app.advance(std::time::Duration::from_secs(1));
+        let body = json!({ "current_password": PASSWORD, "password": OTHER_PASSWORD });
+        let ada = SignedIn::of(&app.client.put("/v1/me/password").bearer(&ada.access_token).json(&body).send().expect(200));
+        let tag = || app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        assert_eq!(tag(), tags[0], "no password is shown");
