@@ -69,6 +69,53 @@ on_both! {
     }
 
     fn an_etag_guards_against_lost_changes(app) {
+    fn what_is_shown_and_not_changed_here_says_what_changes_it(app) {
+        let ada = app.signs_up("ada@example.org");
+        let before = app.me(&ada.access_token).expect(200);
+        let taken = ["full_name", "locale", "time_zone", "phone", "avatar_url", "notifications", "custom"];
+        for (name, value) in before.json().as_object().unwrap().iter().filter(|(name, _)| !taken.contains(&name.as_str())) {
+            let refused = patches(app, &ada, &json!({ name: value, "locale": "en" })).expect(422).json();
+            let error = &refused["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/{name}")), &json!("read_only")), "{refused}");
+            let detail = error["detail"].as_str().unwrap();
+            assert!(name != "primary_email" || detail.contains("/v1/me/emails/{id}/make-primary"), "{detail}");
+        }
+        let whole = patches(app, &ada, &before.json()).expect(422);
+        assert_eq!(pointers(&whole), ["/claimed_at", "/created_at", "/id", "/primary_email", "/role", "/updated_at"]);
+        let unknown = patches(app, &ada, &json!({ "nickname": "A" })).expect(422).json();
+        assert_eq!(unknown["errors"][0]["code"], "unknown_field");
+        assert!(!unknown["errors"][0]["detail"].as_str().unwrap().contains("primary_email"), "{unknown}");
+        assert_eq!(app.me(&ada.access_token).expect(200).json(), before.json());
+    }
+
+    fn all_that_is_wrong_with_a_change_is_said_at_once(app) {
+        app.defines("size", "number", "customer_edits").expect(201);
+        let ada = app.signs_up("ada@example.org");
+        let odd = json!({
+            "time_zone": "Mars/Phobos", "full_name": 7, "id": "x", "nickname": "A", "notifications": { "announcements": "no" },
+            "custom": { "size": "large" },
+        });
+        let all = ["/full_name", "/id", "/nickname", "/notifications/announcements", "/time_zone", "/custom/size"];
+        assert_eq!(pointers(&patches(app, &ada, &odd).expect(422)), all);
+        let many: Value = (0..12).map(|n| (format!("x{n}"), json!(1))).chain([("id".to_owned(), json!(1))]).collect::<serde_json::Map<_, _>>().into();
+        let refused = patches(app, &ada, &many).expect(422).json();
+        assert_eq!(refused["errors"].as_array().unwrap().len(), 10, "{refused}");
+        assert_eq!(app.me(&ada.access_token).expect(200).json()["full_name"], Value::Null);
+    }
+
+    fn null_for_a_group_of_choices_says_what_to_send(app) {
+        let ada = app.signs_up("ada@example.org");
+        for (name, word) in [("notifications", "{\"announcements\": null}"), ("custom", "{\"tier\": null}")] {
+            let refused = patches(app, &ada, &json!({ name: null })).expect(422).json();
+            let error = &refused["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/{name}")), &json!("wrong_type")));
+            let detail = error["detail"].as_str().unwrap();
+            assert!(detail.starts_with("Send an object") && detail.contains(word), "{detail}");
+        }
+        let desk = app.says_of(&ada.account["id"], &Value::Null).expect(422).json();
+        assert!(desk["errors"][0]["detail"].as_str().unwrap().contains("{\"tier\": null}"), "{desk}");
+    }
+
         let ada = app.signs_up("ada@example.org");
         let read = app.me(&ada.access_token).expect(200);
         let tag = read.header("etag").unwrap();

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for CustomChange {
             type Value = ValueChange;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("Send an object.")
+                f.write_str("Send an object of the values to change; null clears one of them, as in {\"tier\": null}.")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<ValueChange, A::Error> {

@@ -5,12 +5,12 @@ use actix_web::{HttpResponse, get, patch};
 use doorstep_core::account::{Account, Change, Role};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::custom_values::ShownValues;
+use doorstep_core::error::{Error, Fault};
 use doorstep_core::notifications::{NotificationChange, Notifications};
 use doorstep_core::profile::{self, Profile, ProfileChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use validator::Validate;
 
 use super::custom_fields::{CustomChange, CustomValues};
 use crate::caller::Customer;
@@ -165,7 +165,7 @@ pub async fn get_me(customer: Customer) -> Result<HttpResponse, Problem> {
 }
 
 /// A change of the profile (JSON Merge Patch, RFC 7396): what is left out stays, null clears.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "full_name": "Ada King", "time_zone": null, "notifications": {"announcements": true}, "custom": {"shoe_size": 38.5}
@@ -237,12 +237,14 @@ impl From<MeChange> for ProfileChange {
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Change<T>, D::Error> {
     Option::deserialize(deserializer).map(|value| value.map_or(Change::Clear, Change::Set))
 }
+            faults: Vec::new(),
 
 /// Change my account
 ///
 /// What is left out stays as it is, and `null` clears. With `If-Match` (the `ETag` of an answer, or `*`) the change is
 /// made only to that version, and is 412 otherwise; without it, to whatever is there. A change of nothing changes
-/// nothing, its `ETag` included. The address, the role and the times are not to be changed here.
+/// nothing, its `ETag` included. The id, the address, the role and the times are not to be changed here (`read_only`).
+/// All that is wrong with a change is said at once.
 #[utoipa::path(
     tag = "Me", operation_id = "change_me",
     request_body = MeChange,
@@ -252,8 +254,14 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     extensions(("x-problems" = json!(["precondition_failed"]))),
 )]
 #[patch("/v1/me")]
-pub async fn change_me(customer: Customer, only: IfMatch, body: Body<MeChange>) -> Result<HttpResponse, Problem> {
-    let change = ProfileChange::from(body.value);
+pub async fn change_me(
+    customer: Customer,
+    only: IfMatch,
+    body: PartialBody<MeChange>,
+) -> Result<HttpResponse, Problem> {
+    let faults: Vec<Fault> = body.faults.into_iter().map(explain).collect();
+    let Some(change) = body.value else { return Err(Error::Invalid(faults).into()) };
+    let change = ProfileChange { faults, ..change.into() };
     let changed = customer.write(move |work, who| {
         profile::change(work, who, &change, |now| only.allows(|| Some(ProfileBody::from(now.clone()))))
     });
