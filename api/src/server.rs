@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::dev::ServerHandle;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, HeaderValue};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, middleware, web};
+use actix_web::middleware::{self, Next};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use doorstep_core::access_token::AccessTokens;
 use doorstep_core::chance::Chance;
 use doorstep_core::clock::Clock;
@@ -23,8 +25,9 @@ use crate::background::{self, Stop};
 use crate::config::{self, Config};
 use crate::connections::{Connections, Patience, room_for};
 use crate::envelope::envelope;
+use crate::extract::{NoParameters, Query};
 use crate::mailer::Mailer;
-use crate::openapi::METHODS;
+use crate::openapi::{Operation, operations_of};
 use crate::problem::{Code, Problem};
 use crate::providers::Registry;
 use crate::state::State;
@@ -263,6 +266,7 @@ fn app(
         .into_app()
         .configure(operations::pages)
         .default_service(web::to(nothing_here))
+        .wrap(middleware::from_fn(without_query))
         .wrap(cors)
         // the outermost, so that what CORS answers by itself is sealed too
         .wrap(middleware::from_fn(envelope))
@@ -283,6 +287,28 @@ fn cors(origins: &[String]) -> middleware::Condition<Cors> {
 async fn nothing_here(request: HttpRequest) -> HttpResponse {
     let allowed = allowed_methods(request.path());
     if allowed.is_empty() {
+/// Refuses any query of an operation that takes none. One that takes some reads it by [`Query`], which refuses what it
+/// does not know together with what else is wrong. What the document does not describe (`/docs`) may have any.
+async fn without_query(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let query = request.query_string();
+    if !query.is_empty()
+        && takes_no_query(&request)
+        && let Err(problem) = Query::<NoParameters>::of(query)
+    {
+        return Ok(request.into_response(problem.error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn takes_no_query(request: &ServiceRequest) -> bool {
+    let asked = |operation: &&Operation| operation.method == request.method().as_str();
+    let mut asked = operations_of(request.path()).filter(asked).peekable();
+    asked.peek().is_some() && asked.all(|operation| !operation.takes_query)
+}
+
         return Problem::new(Code::NotFound).error_response();
     }
     let mut response = Problem::new(Code::MethodNotAllowed).error_response();
@@ -293,21 +319,8 @@ async fn nothing_here(request: HttpRequest) -> HttpResponse {
 }
 
 /// The methods that the document gives a path.
-fn allowed_methods(path: &str) -> Vec<String> {
-    METHODS
-        .iter()
-        .filter(|(template, _)| matches(template, path))
-        .flat_map(|(_, methods)| methods.iter().cloned())
-        .collect()
-}
-
-fn matches(template: &str, path: &str) -> bool {
-    let (mut template, mut path) = (template.split('/'), path.split('/'));
-    loop {
-        match (template.next(), path.next()) {
-            (None, None) => return true,
-            (Some(part), Some(text)) if part == text || (part.starts_with('{') && !text.is_empty()) => {}
-            _ => return false,
-        }
-    }
+fn allowed_methods(path: &str) -> Vec<&'static str> {
+    let methods = operations_of(path).map(|operation| operation.method.as_str());
+    // what can be got can be asked by HEAD
+    methods.flat_map(|method| [method].into_iter().chain((method == "GET").then_some("HEAD"))).collect()
 }

@@ -108,11 +108,7 @@ pub fn operation<'a>(document: &'a Value, name: &str) -> &'a Value {
 }
 
 fn answers(app: &App, world: &World, call: &Call) -> Vec<Answer> {
-    let right = match call.who {
-        Who::Anybody => None,
-        Who::Customer => Some(world.session(app, call)),
-        Who::Key(scope) => world.keys.iter().find(|key| key.0 == scope).map(|key| key.1.clone()),
-    };
+    let right = world.right(app, call);
     let wrong_scope = &world.keys.iter().find(|key| Who::Key(key.0) != call.who).unwrap().1;
     vec![call.send(app, right.as_deref()), call.send(app, None), call.send(app, Some(wrong_scope))]
 }
