@@ -200,7 +200,7 @@ pub struct ProblemBody<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FieldError)]
 pub struct FieldError<'a> {
-    /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter.
+    /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter or of a header (`/Idempotency-Key`).
     #[schema(example = "/password")]
     pub pointer: &'a str,
     #[schema(value_type = FieldCode, example = "too_short")]

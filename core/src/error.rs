@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// One thing wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// JSON Pointer (RFC 6901) into the request's body.
+    /// JSON Pointer (RFC 6901) into the request's body, or `/name` of a query parameter or header.
     pub pointer: String,
     /// A stable word for programs.
     pub code: &'static str,

@@ -1,8 +1,9 @@
 //! The profile: what PATCH changes, clears and leaves, and `If-Match`.
 
+use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, in_parallel};
-use doorstep_tests::{App, SignedIn, on_both};
 use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
+use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
 use crate::talk::{pointers, reads};
@@ -68,7 +69,6 @@ on_both! {
         assert_eq!(app.me(&ada.access_token).expect(200).json(), before);
     }
 
-    fn an_etag_guards_against_lost_changes(app) {
     fn what_is_shown_and_not_changed_here_says_what_changes_it(app) {
         let ada = app.signs_up("ada@example.org");
         let before = app.me(&ada.access_token).expect(200);
@@ -116,15 +116,20 @@ on_both! {
         assert!(desk["errors"][0]["detail"].as_str().unwrap().contains("{\"tier\": null}"), "{desk}");
     }
 
+    fn an_etag_guards_against_lost_changes(app) {
         let ada = app.signs_up("ada@example.org");
         let read = app.me(&ada.access_token).expect(200);
         let tag = read.header("etag").unwrap();
         let changed = patches_if(app, &ada, tag, &json!({ "full_name": "Ada" })).expect(200);
         assert_ne!(changed.header("etag"), Some(tag));
         assert_eq!(app.me(&ada.access_token).header("etag"), changed.header("etag"));
-        for stale in [tag, "\"none of ours\"", "garbage", "", "W/\"1\""] {
+        for stale in [tag, "\"none-of-ours\"", "\"a,b\", \"c\"", "", "W/\"1\"", &format!("W/{}", changed.header("etag").unwrap())] {
             let refused = patches_if(app, &ada, stale, &json!({ "full_name": "Eve" })).expect(412);
             assert_eq!(refused.code(), "precondition_failed");
+        }
+        for garbled in ["garbage", tag.trim_matches('"'), "*, *", "\"a\" \"b\""] {
+            let refused = patches_if(app, &ada, garbled, &json!({ "full_name": "Eve" })).expect(422);
+            assert_eq!((pointers(&refused), refused.code()), (vec!["/If-Match".to_owned()], "validation_failed".to_owned()), "{garbled}");
         }
         patches_if(app, &ada, "*", &json!({ "locale": "en" })).expect(200);
         let now = app.me(&ada.access_token);
@@ -133,6 +138,31 @@ on_both! {
         let answers = in_parallel(6, |n| patches_if(app, &ada, tag, &json!({ "full_name": format!("Ada {n}") })).status);
         assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
         assert_eq!(answers.iter().filter(|status| **status == 412).count(), 5, "{answers:?}");
+    }
+
+    fn what_is_known_is_not_read_again(app) {
+        app.defines("size", "text", "customer_edits").expect(201);
+        let ada = app.signs_up("ada@example.org");
+        let desk = app.api_key(&[Scope::AccountsRead]);
+        let account = format!("/v1/accounts/{}", ada.account["id"].as_str().unwrap());
+        for (path, token) in [("/v1/me", &ada.access_token), (account.as_str(), &desk), ("/v1/custom-fields/size", &desk)] {
+            let ask = |known: &str| app.client.get(path).bearer(token).header("If-None-Match", known).send();
+            let whole = app.client.get(path).bearer(token).send().expect(200);
+            let tag = whole.header("etag").unwrap();
+            for known in [tag, "*", &format!("W/{tag}"), &format!("\"x\", {tag}")] {
+                let same = ask(known).expect(304);
+                assert_eq!((same.header("etag"), same.body.len(), same.header("content-type")), (Some(tag), 0, None), "{path} {known}");
+                assert!(same.header("x-request-id").is_some());
+            }
+            for another in ["\"x\"", "", "garbage"] {
+                assert_eq!(ask(another).expect(200).json(), whole.json(), "{path} {another}");
+            }
+            let head = app.client.request("HEAD".parse().unwrap(), path).bearer(token).header("If-None-Match", tag).send();
+            assert_eq!((head.status, head.header("etag")), (304, Some(tag)));
+        }
+        let tag = app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        patches(app, &ada, &json!({ "full_name": "Ada" })).expect(200);
+        app.client.get("/v1/me").bearer(&ada.access_token).header("If-None-Match", &tag).send().expect(200);
     }
 
     fn what_somebody_wants_mail_about_is_theirs_to_choose(app) {
@@ -179,6 +209,11 @@ on_both! {
         reads(app, &ada, "/v1/me/conversations").expect(200);
         app.refreshes(&ada.refresh_token).expect(200);
         assert_eq!(tag(), tags[0]);
+        app.advance(std::time::Duration::from_secs(1));
+        let body = json!({ "current_password": PASSWORD, "password": OTHER_PASSWORD });
+        let ada = SignedIn::of(&app.client.put("/v1/me/password").bearer(&ada.access_token).json(&body).send().expect(200));
+        let tag = || app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        assert_eq!(tag(), tags[0], "no password is shown");
         for change in [json!({ "full_name": "Ada" }), json!({ "notifications": { "announcements": true } }), json!({ "locale": "de" })] {
             app.advance(std::time::Duration::from_secs(1));
             patches(app, &ada, &change).expect(200);
@@ -200,8 +235,3 @@ on_both! {
         patches_if(app, &ada, &format!("{}, {last}", tags[0]), &json!({ "full_name": "Ada King" })).expect(200);
     }
 }
-        app.advance(std::time::Duration::from_secs(1));
-        let body = json!({ "current_password": PASSWORD, "password": OTHER_PASSWORD });
-        let ada = SignedIn::of(&app.client.put("/v1/me/password").bearer(&ada.access_token).json(&body).send().expect(200));
-        let tag = || app.me(&ada.access_token).header("etag").unwrap().to_owned();
-        assert_eq!(tag(), tags[0], "no password is shown");

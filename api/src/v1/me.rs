@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::custom_fields::{CustomChange, CustomValues};
 use crate::caller::Customer;
-use crate::etag::{IfMatch, tagged};
-use crate::extract::Body;
+use crate::etag::{IfMatch, IfNoneMatch, tagged};
+use crate::extract::PartialBody;
 use crate::problem::Problem;
 use crate::words::AccountRole;
 
@@ -155,13 +155,18 @@ impl From<Profile> for ProfileBody {
 /// Read my account
 #[utoipa::path(
     tag = "Me", operation_id = "get_me",
-    responses((status = 200, description = "My account; ETag changes with it", body = ProfileBody,
-        headers(("ETag" = String, description = "Send it as If-Match with a change")))),
+    params(("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again")),
+    responses(
+        (status = 200, description = "My account; ETag changes with it", body = ProfileBody,
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+        (status = 304, description = "It is what `If-None-Match` names",
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+    ),
 )]
 #[get("/v1/me")]
-pub async fn get_me(customer: Customer) -> Result<HttpResponse, Problem> {
+pub async fn get_me(customer: Customer, known: IfNoneMatch) -> Result<HttpResponse, Problem> {
     let profile = customer.read_by(profile::mine).await?;
-    tagged(StatusCode::OK, &ProfileBody::from(profile))
+    known.answer(&ProfileBody::from(profile))
 }
 
 /// A change of the profile (JSON Merge Patch, RFC 7396): what is left out stays, null clears.
@@ -201,7 +206,10 @@ pub struct MeChange {
 
 /// A change of what I want mail about: null goes back to what holds by default.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "Send an object of the choices to change; null goes back to the default of one, as in {\"announcements\": null}."
+)]
 #[schema(example = json!({"announcements": true}))]
 pub struct NotificationsChange {
     #[serde(default, deserialize_with = "given")]
@@ -229,7 +237,26 @@ impl From<MeChange> for ProfileChange {
                 announcements: change.notifications.announcements,
             },
             custom: change.custom.0,
+            faults: Vec::new(),
         }
+    }
+}
+
+/// What is shown and not changed here, and what changes it.
+const READ_ONLY: [(&str, &str); 6] = [
+    ("/claimed_at", "Nothing changes it: the account was claimed then."),
+    ("/created_at", "Nothing changes it."),
+    ("/id", "Nothing changes it."),
+    ("/primary_email", "POST /v1/me/emails/{id}/make-primary changes it, with an address of GET /v1/me/emails."),
+    ("/role", "The operator alone changes it."),
+    ("/updated_at", "Every change sets it."),
+];
+
+/// A field that `GET` shows is known, and not to be changed.
+fn explain(fault: Fault) -> Fault {
+    match READ_ONLY.iter().find(|(pointer, _)| *pointer == fault.pointer) {
+        Some((_, how)) if fault.code == "unknown_field" => Fault::new(fault.pointer, "read_only", *how),
+        _ => fault,
     }
 }
 
@@ -237,7 +264,6 @@ impl From<MeChange> for ProfileChange {
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Change<T>, D::Error> {
     Option::deserialize(deserializer).map(|value| value.map_or(Change::Clear, Change::Set))
 }
-            faults: Vec::new(),
 
 /// Change my account
 ///
