@@ -151,6 +151,35 @@ on_both! {
         let limited = limited.expect("wrong passwords are slowed");
         assert!(limited.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
         answers.push(limited);
+    fn a_body_that_may_be_left_out_takes_no_type_with_it(app) {
+        let ada = app.signs_up("ada@example.org");
+        let document = app.client.get("/openapi.json").send().expect(200).json();
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let body = &operation["requestBody"];
+                if !body.is_object() || body["required"] == true {
+                    continue;
+                }
+                seen += 1;
+                let ask = || app.client.request(method.to_uppercase().parse().unwrap(), path).bearer(&ada.access_token);
+                let whole = ask().json(&json!({})).send();
+                for answer in [ask().send(), ask().body("application/json", "").send(), ask().body("text/plain", "").send()] {
+                    assert_eq!(answer.status, whole.status, "{path}");
+                }
+                assert_eq!(ask().body("text/plain", "{}").send().expect(415).code(), "unsupported_media_type");
+                assert_eq!(ask().body("application/json", "[]").send().expect(422).code(), "validation_failed");
+                let head = format!("{} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n", method.to_uppercase(), ada.access_token);
+                let lines = [format!("{head}\r\n"), format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")];
+                for request in lines {
+                    let answer = String::from_utf8(raw(app.address(), request.as_bytes())).unwrap();
+                    assert!(answer.starts_with(&format!("HTTP/1.1 {} ", whole.status)), "{answer}");
+                }
+            }
+        }
+        assert_eq!(seen, 1);
+    }
+
         for (n, answer) in answers.iter().enumerate() {
             is_sealed(&format!("answer {n}"), answer);
         }
