@@ -62,7 +62,7 @@ problems! {
     ProviderRefused = "provider_refused", 401, "The provider did not confirm the sign-in",
         "Begin a new flow. What the provider gave is not good, or was made for somebody else; the detail says more. It says nothing of your own access token: do not refresh.";
     OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
-        "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key and If-Match may be sent.";
+        "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key, If-Match and If-None-Match may be sent.";
     InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
         "Use a key with the scope that the detail names.";
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",

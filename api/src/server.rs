@@ -272,21 +272,21 @@ fn app(
         .wrap(middleware::from_fn(envelope))
 }
 
+/// What an answer says in headers, which a page of another origin does not see of itself.
+const EXPOSED: [&str; 8] =
+    ["allow", "content-disposition", "etag", "link", "location", "retry-after", "www-authenticate", "x-request-id"];
+
 /// By an exact list; without one no browser of another origin is answered.
 fn cors(origins: &[String]) -> middleware::Condition<Cors> {
     let listed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
     let cors = listed
         .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
-        .allowed_headers(["authorization", "content-type", "idempotency-key", "if-match"])
-        .expose_headers(["etag", "location", "retry-after", "x-request-id"])
+        .allowed_headers(["authorization", "content-type", "idempotency-key", "if-match", "if-none-match"])
+        .expose_headers(EXPOSED)
         .max_age(600);
     middleware::Condition::new(!origins.is_empty(), cors)
 }
 
-/// A path without a resource, or a method that its resource does not have.
-async fn nothing_here(request: HttpRequest) -> HttpResponse {
-    let allowed = allowed_methods(request.path());
-    if allowed.is_empty() {
 /// Refuses any query of an operation that takes none. One that takes some reads it by [`Query`], which refuses what it
 /// does not know together with what else is wrong. What the document does not describe (`/docs`) may have any.
 async fn without_query(
@@ -309,6 +309,10 @@ fn takes_no_query(request: &ServiceRequest) -> bool {
     asked.peek().is_some() && asked.all(|operation| !operation.takes_query)
 }
 
+/// A path without a resource, or a method that its resource does not have.
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    let allowed = allowed_methods(request.path());
+    if allowed.is_empty() {
         return Problem::new(Code::NotFound).error_response();
     }
     let mut response = Problem::new(Code::MethodNotAllowed).error_response();
