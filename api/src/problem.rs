@@ -126,7 +126,7 @@ problems! {
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key came with another request",
         "Use a new key for a new request; repeat a request with the very same body.";
     TooManyRequests = "too_many_requests", 429, "Too many attempts",
-        "Wait for as many seconds as Retry-After says. Signing in with a password, a device that has done so before gets through with its device_token.";
+        "Wait for as many seconds as Retry-After says.";
     InternalError = "internal_error", 500, "Something broke on our side",
         "Try again later, and tell the operator the request_id.";
     ProviderFailed = "provider_failed", 502, "The provider cannot be reached, or answers nonsense",

@@ -95,6 +95,7 @@ on_both! {
         assert_eq!((wrong["errors"][0]["pointer"].as_str(), wrong["errors"][0]["code"].as_str()), (Some("/password"), Some("wrong_password")));
         let slowed = (0..20).map(|_| shows(app, &ada, &guess)).find(|answer| answer.status == 429).unwrap();
         assert!(slowed.header("retry-after").is_some());
+        assert_eq!(slowed.json()["detail"], "Wait for as many seconds as Retry-After says.", "it takes no device token");
         assert_eq!(shows(app, &ada, &json!({ "password": PASSWORD })).expect(429).code(), "too_many_requests");
         assert!(!is_fresh(app, &ada));
         app.me(&ada.access_token).expect(200);
