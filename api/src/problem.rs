@@ -68,7 +68,7 @@ problems! {
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
     ReauthRequired = "reauth_required", 403, "This takes a fresh session",
-        "Make it fresh with POST /v1/me/reauthenticate, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
+        "Make it fresh with POST /v1/me/reauthenticate, by one of methods, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
     AccountClosed = "account_closed", 403, "The account is closed",
         "Nobody can sign in to it, by any way. Support can say why.";
     NotFound = "not_found", 404, "There is nothing here",
@@ -163,6 +163,8 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// Where an account has gone.
     pub survivor: Option<AccountId>,
+    /// What makes a session fresh.
+    pub methods: Option<Vec<String>>,
 }
 
 /// A problem details object (RFC 9457).
@@ -194,6 +196,11 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub survivor_id: Option<Uuid>,
+    /// What makes this session fresh (`reauth_required`): `password`, `mail` (a code to one of its addresses), and the
+    /// names of linked providers. Empty where nothing does but to sign in again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, example = json!(["password", "mail", "google"]))]
+    pub methods: Option<&'a [String]>,
 }
 
 /// What is wrong with one field.
@@ -212,7 +219,7 @@ pub struct FieldError<'a> {
 impl Problem {
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None }
+        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None, methods: None }
     }
 
     #[must_use]
@@ -235,6 +242,7 @@ impl Problem {
                 .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
                 .collect(),
             survivor_id: self.survivor.map(|id| id.0),
+            methods: self.methods.as_deref(),
         }
     }
 }
@@ -308,7 +316,7 @@ impl From<Error> for Problem {
             Error::MethodOff(method) => {
                 Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
-            Error::Stale => Self::new(Code::ReauthRequired),
+            Error::Stale { methods } => Self { methods: Some(methods), ..Self::new(Code::ReauthRequired) },
             Error::OtherStale => Self::with_detail(
                 Code::ReauthRequired,
                 "The other account's session is not fresh: sign in to it again, and send that access token.",

@@ -49,8 +49,9 @@ pub enum Error {
     CredentialsWrong,
     #[error("the session has ended")]
     SessionEnded,
+    /// What makes it fresh: see [`crate::reauthentication::ways`].
     #[error("the session is not fresh enough for this")]
-    Stale,
+    Stale { methods: Vec<String> },
     #[error("the other session is not fresh enough for this")]
     OtherStale,
     #[error("the access token is not valid: {0}")]

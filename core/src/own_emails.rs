@@ -133,7 +133,7 @@ pub fn ask(
 
 fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Result<Uuid> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     if !settings::current(work)?.admits(&wanted.address) {
         return Err(Error::invalid("/email", "domain_not_allowed", "Addresses of this domain are not taken here."));
     }
@@ -144,7 +144,7 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
     let may_mail = throttle::may_mail(work, Ask::AddEmail, &wanted.address)?;
     let held = mailed_secret::hold_address_and_look_up(work, &wanted.address)?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     has_room(work, who.account.id, wanted)?;
     if let Some(replaced) = wanted.replaces {
         cancel(work, who.account.id, replaced)?;
@@ -214,7 +214,7 @@ pub enum Shown {
 /// Adds an address to the account of the session that asked for it, which is still fresh, by what was mailed to it.
 pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown) -> Result<OwnEmail> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let found = find_pending(work, who.account.id, id)?;
     let address = found.ok_or(Error::NotFound("address that is still to be proven"))?.address;
     throttle::before_try(work)?;
@@ -223,7 +223,7 @@ pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown
     ways_in::hold_all(work, &[who.account.id], &[&key])?;
     ownership::hold(work, &[&key], &[who.account.id])?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let (challenge, method) = recognise(work, &who, &address, shown)?;
     if !settings::current(work)?.admits(&address) {
         return Err(Error::SecretGone);
@@ -294,7 +294,7 @@ fn attach(work: &mut Work<'_>, who: &SignedIn, challenge: &Challenge, method: Pr
 fn hold_and_find(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<(SignedIn, Option<Identity>)> {
     ways_in::hold_all(work, &[claims.sub], &[])?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let found = db::identities::find_of(work, who.account.id, IdentityId(id))?;
     Ok((who, found.filter(|identity| identity.key.kind == IdentityKind::Email)))
 }

@@ -102,6 +102,16 @@ on_both! {
         app.tries_to_sign_in(ADA, PASSWORD).expect(201);
     }
 
+    fn a_session_that_is_not_fresh_is_told_what_makes_it_so(app) {
+        let ada = stale(app);
+        let refused = |who: &SignedIn| app.asks_to_add(who, "ada@work.example").expect(403).json();
+        assert_eq!(refused(&ada)["methods"], json!(["password", "mail"]));
+        assert_eq!(app.client.get("/v1/me/export").bearer(&ada.access_token).send().expect(403).json()["methods"], json!(["password", "mail"]));
+        assert_eq!(app.me("garbage").expect(401).json().get("methods"), None);
+        app.change_settings(|settings| settings.password_sign_in = false);
+        assert_eq!(refused(&ada)["methods"], json!([]), "but to sign in again");
+    }
+
     fn a_mailed_code_makes_it_fresh_once(app) {
         let ada = stale(app);
         let asked = asks_for_code(app, &ada).expect(202).json();
