@@ -154,7 +154,7 @@ impl FreshCustomer {
         mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let writes = move |work: &mut Work<'_>, who: &SignedIn| {
-            who.require_fresh(work.now())?;
+            who.require_fresh(work)?;
             writes(work, who)
         };
         self.0.write(writes).await

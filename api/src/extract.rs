@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::{FromRequest, HttpRequest, web};
 use doorstep_core::error::Fault;
 use doorstep_core::idempotency::IdempotencyKey;
@@ -38,28 +38,91 @@ where
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let typed = is_json(request);
         let path = request.path().to_owned();
-        let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-        let patience = request.app_data::<web::Data<State>>().map(|state| state.patience).unwrap_or_default().body;
-        let payload = web::Payload::from_request(request, payload);
+        let bytes = receive(request, payload, LIMIT);
         Box::pin(async move {
-            if !typed {
-                return Err(Problem::new(Code::UnsupportedMediaType));
-            }
-            if declared.is_some_and(|length: usize| length > LIMIT) {
-                return Err(too_large(LIMIT));
-            }
-            let payload = payload.await.map_err(|_| Problem::new(Code::MalformedRequest))?;
-            let bytes = timeout(patience, collect(payload, LIMIT))
-                .await
-                .unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout)))?;
-            let value: T = parse(&bytes)?;
+            let bytes = bytes.await?;
+            let value: T = strict::read(parse(&bytes)?).map_err(faulty)?;
             validate(&value)?;
             let fingerprint = sha256(&[path.as_bytes(), b"\n", &bytes].concat());
             Ok(Self { value, fingerprint })
         })
     }
+}
+
+/// A JSON body that may be left out, and the `Content-Type` with it: all that it says is optional.
+pub struct OptionalBody<T>(pub T);
+
+impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for OptionalBody<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if has_no_body(request) {
+            return Box::pin(ready(Ok(Self(T::default()))));
+        }
+        let bytes = receive(request, payload, SMALL);
+        Box::pin(async move {
+            let bytes = bytes.await?;
+            if bytes.trim_ascii().is_empty() {
+                return Ok(Self(T::default()));
+            }
+            let value: T = strict::read(parse(&bytes)?).map_err(faulty)?;
+            validate(&value)?;
+            Ok(Self(value))
+        })
+    }
+}
+
+/// A JSON body with what is wrong with its form, for an operation that says it together with what is wrong with the rest.
+pub struct PartialBody<T> {
+    /// As if what is wrong had been left out; nothing where that leaves nothing.
+    pub value: Option<T>,
+    pub faults: Vec<Fault>,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for PartialBody<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = receive(request, payload, SMALL);
+        Box::pin(async move {
+            let (value, faults) = strict::read_what_is_good(parse(&bytes.await?)?);
+            Ok(Self { value, faults })
+        })
+    }
+}
+
+/// Reads a JSON body of at most `limit` bytes.
+fn receive(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limit: usize,
+) -> impl Future<Output = Result<web::BytesMut, Problem>> + 'static {
+    let typed = is_json(request);
+    let declared = declared_length(request);
+    let patience = request.app_data::<web::Data<State>>().map(|state| state.patience).unwrap_or_default().body;
+    let payload = web::Payload::from_request(request, payload);
+    async move {
+        if !typed {
+            return Err(Problem::new(Code::UnsupportedMediaType));
+        }
+        if declared.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let payload = payload.await.map_err(|_| Problem::new(Code::MalformedRequest))?;
+        timeout(patience, collect(payload, limit)).await.unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout)))
+    }
+}
+
+fn declared_length(request: &HttpRequest) -> Option<usize> {
+    request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+/// By its head (RFC 9112, section 6.3).
+fn has_no_body(request: &HttpRequest) -> bool {
+    !request.headers().contains_key(TRANSFER_ENCODING) && declared_length(request).is_none_or(|length| length == 0)
 }
 
 /// `application/json`, or JSON Merge Patch (RFC 7396), in UTF-8: what a form of another site cannot send.
@@ -92,13 +155,12 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<web::BytesMu
     Ok(body)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse(bytes: &[u8]) -> Result<Node, Problem> {
     if bytes.trim_ascii().is_empty() {
         return Err(Problem::with_detail(Code::MalformedJson, "The body is empty; send a JSON object."));
     }
-    let document: Node = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))?;
-    strict::read(document).map_err(faulty)
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))
 }
 
 fn validate(value: &impl Validate) -> Result<(), Problem> {
@@ -143,13 +205,24 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // any text is a list of pairs
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-        let pairs = pairs.map(web::Query::into_inner).unwrap_or_default();
-        let document = pairs.into_iter().map(|(name, value)| (name, Node::Parameter(value))).collect();
-        ready(strict::read(Node::Object(document)).map(Self).map_err(faulty))
+        ready(Self::of(request.query_string()))
     }
 }
+
+impl<T: DeserializeOwned> Query<T> {
+    pub fn of(query: &str) -> Result<Self, Problem> {
+        // any text is a list of pairs
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(query);
+        let pairs = pairs.map(web::Query::into_inner).unwrap_or_default();
+        let document = pairs.into_iter().map(|(name, value)| (name, Node::Parameter(value))).collect();
+        strict::read(Node::Object(document)).map(Self).map_err(faulty)
+    }
+}
+
+/// A query with nothing in it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
 
 /// The one id of a path; what is no id is an id of nothing.
 pub struct Id<T>(pub T);
@@ -211,6 +284,10 @@ mod tests {
         count: u32,
         inner: Sample,
         on: Option<bool>,
+    }
+
+    fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+        strict::read(super::parse(bytes)?).map_err(faulty)
     }
 
     fn told(text: &str) -> Vec<(String, &'static str, String)> {

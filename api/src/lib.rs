@@ -8,6 +8,7 @@ pub mod connections;
 mod envelope;
 mod etag;
 mod extract;
+mod field_codes;
 mod flows;
 mod mailer;
 pub mod openapi;

@@ -19,7 +19,7 @@ use crate::schemas;
         description = "The customer sign-in service of a help center. Whoever wrote to support already has an \
             account with that history in it; the first time they sign in it becomes theirs, and nobody else's.\n\n\
             Errors are problems (RFC 9457) with a stable `code`. Times are RFC 3339 in UTC, ids are UUIDs, unknown \
-            fields are refused. A body may have 64 KiB where an operation says nothing else. Lists take `limit` and `cursor` and give `items` and `next_cursor`. 429 and 503 \
+            fields and query parameters are refused. A body may have 64 KiB where an operation says nothing else. Lists take `limit` and `cursor` and give `items` and `next_cursor`. 429 and 503 \
             carry `Retry-After`. Every response carries `X-Request-Id`.\n\nAny operation may also answer 400 \
             `malformed_request`, where the request is no well-formed HTTP or its target is longer than 8,000 octets, and \
             any path 405 `method_not_allowed` with `Allow`, where it has no such method: see the \
@@ -80,13 +80,16 @@ pub fn document() -> Value {
         add_headers(operation);
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
         parameters.filter_map(|parameter| parameter.get_mut("schema")).for_each(schemas::without_null);
+        let body =
+            operation.get_mut("requestBody").and_then(|body| body.pointer_mut("/content/application~1json/schema"));
+        body.into_iter().for_each(schemas::without_null);
     }
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("headers".to_owned(), headers());
         let mut anywhere = Map::new();
         for (name, code) in [("MalformedRequest", Code::MalformedRequest), ("MethodNotAllowed", Code::MethodNotAllowed)]
         {
-            let mut response = response(&[code]);
+            let mut response = response(&[code], false);
             name_headers(&code.status().to_string(), &mut response);
             anywhere.insert(name.to_owned(), response);
         }
@@ -141,18 +144,49 @@ pub fn text() -> String {
 /// The document as it was committed, which is what is served: to make it anew takes longer than all else at a start.
 pub const COMMITTED: &str = include_str!("../../openapi/openapi.json");
 
-/// Every path template of the document with its methods.
-pub static METHODS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(methods);
+/// An operation, as far as a request shows which one it is for.
+pub struct Operation {
+    template: String,
+    pub method: String,
+    /// Something may stand in its query.
+    pub takes_query: bool,
+}
 
-fn methods() -> Vec<(String, Vec<String>)> {
+static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(known);
+
+fn known() -> Vec<Operation> {
     let document: Value = serde_json::from_str(COMMITTED).unwrap_or_default();
     let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
-    let methods = |item: &Value| {
-        let named = item.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase());
-        // what can be got can be asked by HEAD
-        named.flat_map(|name| if name == "GET" { vec![name, "HEAD".to_owned()] } else { vec![name] }).collect()
+    let operations = |(template, item): (&String, &Value)| -> Vec<Operation> {
+        let of = |(method, operation): (&String, &Value)| Operation {
+            template: template.clone(),
+            method: method.to_uppercase(),
+            takes_query: takes_query(operation.get("parameters")),
+        };
+        item.as_object().into_iter().flatten().map(of).collect()
     };
-    paths.map(|(path, item)| (path.clone(), methods(item))).collect()
+    paths.flat_map(operations).collect()
+}
+
+fn takes_query(parameters: Option<&Value>) -> bool {
+    let parameters = parameters.and_then(Value::as_array);
+    parameters.is_some_and(|all| all.iter().any(|one| one.get("in").is_some_and(|place| place == "query")))
+}
+
+/// The operations of a path.
+pub fn operations_of(path: &str) -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().filter(move |operation| matches(&operation.template, path))
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(part), Some(text)) if part == text || (part.starts_with('{') && !text.is_empty()) => {}
+            _ => return false,
+        }
+    }
 }
 
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
@@ -166,6 +200,10 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Val
         .filter_map(Value::as_object_mut)
 }
 
+/// The one operation whose query may have anything in it: what a provider adds is its own affair, and to be ignored
+/// (RFC 6749, section 4.1.2).
+const LENIENT: &str = "come_back_from_provider";
+
 /// What an operation itself can answer, and what any operation of its kind can.
 fn problem_codes(operation: &mut Map<String, Value>) -> Vec<Code> {
     let own = operation.remove("x-problems");
@@ -175,16 +213,14 @@ fn problem_codes(operation: &mut Map<String, Value>) -> Vec<Code> {
     let public = operation.get("security").is_some_and(|security| *security == json!([{}]));
     let by_key = operation.get("security").is_some_and(|security| security.to_string().contains("api_key"));
     let body = operation.contains_key("requestBody");
-    let fields =
-        body || operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("\"query\""));
-    let idempotent =
-        operation.get("parameters").is_some_and(|parameters| parameters.to_string().contains("Idempotency"));
+    let lenient = operation.get("operationId").is_some_and(|name| name == LENIENT);
     let plain = operation.get("tags").is_some_and(|tags| tags.to_string().contains("Keys"));
     let general = |code: &Code| match code {
         Code::Unauthorized => !public,
         Code::InsufficientScope => by_key,
         Code::MalformedJson | Code::PayloadTooLarge | Code::UnsupportedMediaType | Code::RequestTimeout => body,
-        Code::ValidationFailed => fields || idempotent,
+        // a query may be wrong, also where there should be none
+        Code::ValidationFailed => !lenient,
         Code::Overloaded | Code::Unavailable => !plain,
         Code::InternalError => true,
         _ => false,
@@ -197,15 +233,17 @@ fn add_problems(operation: &mut Map<String, Value>) {
     for code in problem_codes(operation) {
         by_status.entry(code.status()).or_default().push(code);
     }
+    let has_body = operation.contains_key("requestBody");
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, codes) in by_status {
-        responses.insert(status.to_string(), response(&codes));
+        responses.insert(status.to_string(), response(&codes, has_body));
     }
 }
 
-fn response(codes: &[Code]) -> Value {
+fn response(codes: &[Code], has_body: bool) -> Value {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
-    let examples: Map<String, Value> = codes.iter().map(|code| (code.as_str().to_owned(), example(*code))).collect();
+    let examples: Map<String, Value> =
+        codes.iter().map(|code| (code.as_str().to_owned(), example(*code, has_body))).collect();
     json!({
         "description": words.join("; "),
         "content": { "application/problem+json": {
@@ -215,7 +253,7 @@ fn response(codes: &[Code]) -> Value {
     })
 }
 
-fn example(code: Code) -> Value {
+fn example(code: Code, has_body: bool) -> Value {
     let mut value = json!({
         "type": format!("https://auth.shop.example/problems/{}", code.slug()),
         "title": code.title(), "status": code.status(), "code": code.as_str(), "detail": code.cure(),
@@ -224,6 +262,8 @@ fn example(code: Code) -> Value {
     let errors = match code {
         Code::WeakPassword => json!([{ "pointer": "/password", "code": "too_short",
             "detail": "Use at least 15 characters; a few words with spaces do well." }]),
+        Code::ValidationFailed if !has_body => json!([{ "pointer": "/page", "code": "unknown_field",
+            "detail": "There is no such field." }]),
         Code::ValidationFailed => json!([{ "pointer": "/email", "code": "invalid_email",
             "detail": "An address looks like ada@example.org." }]),
         _ => return json!({ "value": value }),

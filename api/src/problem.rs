@@ -62,13 +62,13 @@ problems! {
     ProviderRefused = "provider_refused", 401, "The provider did not confirm the sign-in",
         "Begin a new flow. What the provider gave is not good, or was made for somebody else; the detail says more. It says nothing of your own access token: do not refresh.";
     OriginNotAllowed = "origin_not_allowed", 403, "This web origin may not call from a browser",
-        "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key and If-Match may be sent.";
+        "Add the origin to server.cors_origins, exactly as browsers send it; there, Authorization, Content-Type, Idempotency-Key, If-Match and If-None-Match may be sent.";
     InsufficientScope = "insufficient_scope", 403, "The API key may not do this",
         "Use a key with the scope that the detail names.";
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
     ReauthRequired = "reauth_required", 403, "This takes a fresh session",
-        "Make it fresh with POST /v1/me/reauthenticate, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
+        "Make it fresh with POST /v1/me/reauthenticate, by one of methods, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
     AccountClosed = "account_closed", 403, "The account is closed",
         "Nobody can sign in to it, by any way. Support can say why.";
     NotFound = "not_found", 404, "There is nothing here",
@@ -128,7 +128,7 @@ problems! {
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The idempotency key came with another request",
         "Use a new key for a new request; repeat a request with the very same body.";
     TooManyRequests = "too_many_requests", 429, "Too many attempts",
-        "Wait for as many seconds as Retry-After says. Signing in with a password, a device that has done so before gets through with its device_token.";
+        "Wait for as many seconds as Retry-After says.";
     InternalError = "internal_error", 500, "Something broke on our side",
         "Try again later, and tell the operator the request_id.";
     ProviderFailed = "provider_failed", 502, "The provider cannot be reached, or answers nonsense",
@@ -142,40 +142,6 @@ problems! {
     ProviderTimeout = "provider_timeout", 504, "The provider took too long",
         "Begin a new flow later, or offer another way to sign in.";
 }
-
-/// What can be wrong with one field, and what it means. New words may come.
-pub const FIELD_CODES: &[(&str, &str)] = &[
-    ("required", "It is needed, and left out or empty."),
-    ("unknown_field", "There is no field or parameter of this name."),
-    ("duplicate_field", "It stands there more than once."),
-    ("wrong_type", "It is of another type than documented."),
-    ("not_one_of", "It is none of the words it can be."),
-    ("out_of_range", "It is a number that is too small or too large."),
-    ("invalid_length", "It has too few or too many characters or items."),
-    ("invalid_email", "It is no email address."),
-    ("invalid", "It does not have the form it should; the detail says which."),
-    ("too_short", "A password with too few characters."),
-    ("too_long", "A text or password with too many characters."),
-    ("control_characters", "A text with control characters."),
-    ("read_only", "It can be read, and only support changes it."),
-    ("fixed", "It cannot be changed once it is set."),
-    ("wrong_password", "It is not the current password."),
-    ("common", "A password that is among the first somebody would guess."),
-    ("contains_email", "A password that is little more than the email address."),
-    ("contains_site_name", "A password that is little more than the name of the site."),
-    ("token_or_code", "A mailed secret is presented by token, or by code (with email, where nobody is signed in)."),
-    ("id_or_external_id", "A push names its conversation by id or by external_id."),
-    ("redirect_or_native", "A flow is begun by redirect_uri and code_challenge, or by native."),
-    ("not_allowed", "The operator allows no such redirect URI."),
-    ("domain_not_allowed", "The admin takes no addresses of this domain."),
-    ("id_token_or_access_token", "A provider's token is sent as id_token or as access_token."),
-    ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
-    (
-        "one_way",
-        "A session is made fresh by one of: password; mailed_code; code and code_verifier; flow_id and id_token.",
-    ),
-    ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
-];
 
 impl Code {
     /// The last part of the problem's `type`.
@@ -199,6 +165,8 @@ pub struct Problem {
     pub retry_after: Option<Duration>,
     /// Where an account has gone.
     pub survivor: Option<AccountId>,
+    /// What makes a session fresh.
+    pub methods: Option<Vec<String>>,
 }
 
 /// A problem details object (RFC 9457).
@@ -230,13 +198,18 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub survivor_id: Option<Uuid>,
+    /// What makes this session fresh (`reauth_required`): `password`, `mail` (a code to one of its addresses), and the
+    /// names of linked providers. Empty where nothing does but to sign in again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, example = json!(["password", "mail", "google"]))]
+    pub methods: Option<&'a [String]>,
 }
 
 /// What is wrong with one field.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FieldError)]
 pub struct FieldError<'a> {
-    /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter.
+    /// A JSON Pointer (RFC 6901) into the body, or `/name` of a query parameter or of a header (`/Idempotency-Key`).
     #[schema(example = "/password")]
     pub pointer: &'a str,
     #[schema(value_type = FieldCode, example = "too_short")]
@@ -248,7 +221,7 @@ pub struct FieldError<'a> {
 impl Problem {
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None }
+        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None, methods: None }
     }
 
     #[must_use]
@@ -271,6 +244,7 @@ impl Problem {
                 .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
                 .collect(),
             survivor_id: self.survivor.map(|id| id.0),
+            methods: self.methods.as_deref(),
         }
     }
 }
@@ -344,7 +318,7 @@ impl From<Error> for Problem {
             Error::MethodOff(method) => {
                 Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
-            Error::Stale => Self::new(Code::ReauthRequired),
+            Error::Stale { methods } => Self { methods: Some(methods), ..Self::new(Code::ReauthRequired) },
             Error::OtherStale => Self::with_detail(
                 Code::ReauthRequired,
                 "The other account's session is not fresh: sign in to it again, and send that access token.",

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::field_codes::FIELD_CODES;
 
 #[test]
 fn every_code_is_told_apart_and_documented() {

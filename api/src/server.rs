@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::dev::ServerHandle;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, HeaderValue};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, middleware, web};
+use actix_web::middleware::{self, Next};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use doorstep_core::access_token::AccessTokens;
 use doorstep_core::chance::Chance;
 use doorstep_core::clock::Clock;
@@ -23,8 +25,9 @@ use crate::background::{self, Stop};
 use crate::config::{self, Config};
 use crate::connections::{Connections, Patience, room_for};
 use crate::envelope::envelope;
+use crate::extract::{NoParameters, Query};
 use crate::mailer::Mailer;
-use crate::openapi::METHODS;
+use crate::openapi::{Operation, operations_of};
 use crate::problem::{Code, Problem};
 use crate::providers::Registry;
 use crate::signals::Signals;
@@ -278,20 +281,47 @@ fn app(
         .into_app()
         .configure(operations::pages)
         .default_service(web::to(nothing_here))
+        .wrap(middleware::from_fn(without_query))
         .wrap(cors)
         // the outermost, so that what CORS answers by itself is sealed too
         .wrap(middleware::from_fn(envelope))
 }
+
+/// What an answer says in headers, which a page of another origin does not see of itself.
+const EXPOSED: [&str; 8] =
+    ["allow", "content-disposition", "etag", "link", "location", "retry-after", "www-authenticate", "x-request-id"];
 
 /// By an exact list; without one no browser of another origin is answered.
 fn cors(origins: &[String]) -> middleware::Condition<Cors> {
     let listed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
     let cors = listed
         .allowed_methods(["GET", "POST", "PATCH", "PUT", "DELETE"])
-        .allowed_headers(["authorization", "content-type", "idempotency-key", "if-match"])
-        .expose_headers(["etag", "location", "retry-after", "x-request-id"])
+        .allowed_headers(["authorization", "content-type", "idempotency-key", "if-match", "if-none-match"])
+        .expose_headers(EXPOSED)
         .max_age(600);
     middleware::Condition::new(!origins.is_empty(), cors)
+}
+
+/// Refuses any query of an operation that takes none. One that takes some reads it by [`Query`], which refuses what it
+/// does not know together with what else is wrong. What the document does not describe (`/docs`) may have any.
+async fn without_query(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let query = request.query_string();
+    if !query.is_empty()
+        && takes_no_query(&request)
+        && let Err(problem) = Query::<NoParameters>::of(query)
+    {
+        return Ok(request.into_response(problem.error_response()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn takes_no_query(request: &ServiceRequest) -> bool {
+    let asked = |operation: &&Operation| operation.method == request.method().as_str();
+    let mut asked = operations_of(request.path()).filter(asked).peekable();
+    asked.peek().is_some() && asked.all(|operation| !operation.takes_query)
 }
 
 /// A path without a resource, or a method that its resource does not have.
@@ -308,21 +338,8 @@ async fn nothing_here(request: HttpRequest) -> HttpResponse {
 }
 
 /// The methods that the document gives a path.
-fn allowed_methods(path: &str) -> Vec<String> {
-    METHODS
-        .iter()
-        .filter(|(template, _)| matches(template, path))
-        .flat_map(|(_, methods)| methods.iter().cloned())
-        .collect()
-}
-
-fn matches(template: &str, path: &str) -> bool {
-    let (mut template, mut path) = (template.split('/'), path.split('/'));
-    loop {
-        match (template.next(), path.next()) {
-            (None, None) => return true,
-            (Some(part), Some(text)) if part == text || (part.starts_with('{') && !text.is_empty()) => {}
-            _ => return false,
-        }
-    }
+fn allowed_methods(path: &str) -> Vec<&'static str> {
+    let methods = operations_of(path).map(|operation| operation.method.as_str());
+    // what can be got can be asked by HEAD
+    methods.flat_map(|method| [method].into_iter().chain((method == "GET").then_some("HEAD"))).collect()
 }

@@ -30,12 +30,24 @@ pub enum Node {
 const MOST_FAULTS: usize = 10;
 
 /// Reads a value, or says all that is wrong with it.
-pub fn read<T: DeserializeOwned>(mut document: Node) -> Result<T, Vec<Fault>> {
+pub fn read<T: DeserializeOwned>(document: Node) -> Result<T, Vec<Fault>> {
+    match read_what_is_good(document) {
+        (Some(value), faults) if faults.is_empty() => Ok(value),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// [`read`] for one who has more to say: with what is wrong comes the value as if that had been left out, where there
+/// is one.
+pub fn read_what_is_good<T: DeserializeOwned>(mut document: Node) -> (Option<T>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();
+    let mut good = None;
     loop {
         let fault = match T::deserialize(At(&document)) {
-            Ok(value) if faults.is_empty() => return Ok(value),
-            Ok(_) => break,
+            Ok(value) => {
+                good = Some(value);
+                break;
+            }
             Err(wrong) => wrong.fault(),
         };
         let again = document.mend(&fault) && !faults.contains(&fault);
@@ -48,7 +60,7 @@ pub fn read<T: DeserializeOwned>(mut document: Node) -> Result<T, Vec<Fault>> {
         }
     }
     faults.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-    Err(faults)
+    (good, faults)
 }
 
 impl Node {
@@ -286,7 +298,7 @@ impl<'de> Deserializer<'de> for At<'_> {
         match self.0 {
             Node::Object(_) => self.deserialize_any(visitor),
             Node::Anything => visitor.visit_map(Holes(fields.iter())),
-            _ => Err(Wrong::type_is_not("Send an object.")),
+            _ => Err(Wrong::no_object(&visitor)),
         }
     }
 

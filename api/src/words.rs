@@ -12,7 +12,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::problem::{Code, FIELD_CODES};
+use crate::field_codes::FIELD_CODES;
+use crate::problem::Code;
 
 fn schema(about: &str, words: Vec<&'static str>) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).description(Some(about)).enum_values(Some(words)).into()

@@ -18,6 +18,12 @@ impl Wrong {
         Self::new("wrong_type", detail)
     }
 
+    /// Something else stands where an object should; a visitor of ours says in a sentence what to send.
+    pub fn no_object(expected: &dyn Expected) -> Self {
+        let own = expected.to_string();
+        Self::type_is_not(if own.ends_with('.') { &own } else { "Send an object." })
+    }
+
     /// The same, seen from what holds it.
     pub fn within(mut self, name: &str) -> Self {
         self.0.pointer.insert_str(0, &pointer("", name));

@@ -86,7 +86,7 @@ pub fn ask(
 
 fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Result<Uuid> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     if !settings::current(work)?.admits(&wanted.address) {
         return Err(Error::invalid("/email", "domain_not_allowed", "Addresses of this domain are not taken here."));
     }
@@ -97,7 +97,7 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
     let may_mail = throttle::may_mail(work, Ask::AddEmail, &wanted.address)?;
     let held = mailed_secret::hold_address_and_look_up(work, &wanted.address)?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     has_room(work, who.account.id, wanted)?;
     if let Some(replaced) = wanted.replaces {
         replace(work, who.account.id, replaced, &wanted.address)?;
@@ -164,7 +164,7 @@ fn end(work: &mut Work<'_>, account: AccountId, address: &EmailAddress) -> Resul
 /// Mails the secret of a pending address once more, for this session.
 pub fn ask_again(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<OwnEmail> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let Pending { address, spelling, .. } = get(work, who.account.id, id)?;
     ask(work, claims, &Wanted { address, spelling, replaces: None }, None)
 }
@@ -179,7 +179,7 @@ pub enum Shown {
 /// Adds an address to the account of the session that asked for it, which is still fresh, by what was mailed to it.
 pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown) -> Result<OwnEmail> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let address = get(work, who.account.id, id)?.address;
     throttle::before_try(work)?;
     let key = IdentityKey::email(&address);
@@ -187,7 +187,7 @@ pub fn prove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid, shown: &Shown
     ways_in::hold_all(work, &[who.account.id], &[&key])?;
     ownership::hold(work, &[&key], &[who.account.id])?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let (challenge, method) = recognise(work, &who, &address, shown)?;
     if !settings::current(work)?.admits(&address) {
         return Err(Error::SecretGone);

@@ -11,7 +11,7 @@ use crate::html::Html;
 use crate::id::{AccountId, ConversationId, IdentityId, MessageId};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::outbox;
-use crate::page::{Cursor, Page, PageAsk};
+use crate::page::{List, Page, PageAsk};
 use crate::session::SignedIn;
 use crate::throttle;
 
@@ -174,8 +174,9 @@ fn check((pointer, text): (&str, &str), longest: usize, odd: impl Fn(char) -> bo
 
 /// The customer's conversations, latest first.
 pub fn list(work: &mut Work<'_>, who: &SignedIn, filter: &Filter, ask: PageAsk) -> Result<Page<Overview>> {
+    let ask = ask.of(List::named("my conversations"))?;
     let rows = db::conversations::list_shown(work, who.account.id, filter, ask)?;
-    let page = ask.page(rows, |row| Cursor { at: row.shown_at.unwrap_or(row.updated_at), id: row.id.0 });
+    let page = ask.page(rows, |row| (row.shown_at.unwrap_or(row.updated_at), row.id.0));
     let ids: Vec<ConversationId> = page.items.iter().map(|row| row.id).collect();
     let unread = db::messages::count_unread(work, who.account.id, &ids)?;
     let count = |id| unread.iter().find(|(with, _)| *with == id).map_or(0, |(_, count)| *count);
@@ -199,8 +200,9 @@ fn visible(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Co
 /// The messages a customer may see of a conversation, oldest first.
 pub fn list_messages(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, ask: PageAsk) -> Result<Page<Message>> {
     visible(work, who, id)?;
+    let ask = ask.of(List::within("my messages", id.0))?;
     let rows = db::messages::list(work, id, Some(Visibility::Shown), ask)?;
-    Ok(ask.page(rows, |row| Cursor { at: row.sent_at, id: row.id.0 }))
+    Ok(ask.page(rows, |row| (row.sent_at, row.id.0)))
 }
 
 /// A conversation a customer starts.
@@ -331,8 +333,9 @@ pub fn set_status(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, statu
 
 /// The desk's list: everything changed since, oldest change first.
 pub fn list_for_desk(work: &mut Work<'_>, since: Option<Timestamp>, ask: PageAsk) -> Result<Page<Conversation>> {
+    let ask = ask.of(List::named("conversations"))?;
     let rows = db::conversations::list_updated(work, since, ask)?;
-    Ok(ask.page(rows, |row| Cursor { at: row.updated_at, id: row.id.0 }))
+    Ok(ask.page(rows, |row| (row.updated_at, row.id.0)))
 }
 
 pub fn get_for_desk(work: &mut Work<'_>, id: ConversationId) -> Result<Conversation> {
@@ -342,8 +345,9 @@ pub fn get_for_desk(work: &mut Work<'_>, id: ConversationId) -> Result<Conversat
 /// All messages of a conversation, notes and held ones included.
 pub fn list_messages_for_desk(work: &mut Work<'_>, id: ConversationId, ask: PageAsk) -> Result<Page<Message>> {
     get_for_desk(work, id)?;
+    let ask = ask.of(List::within("messages", id.0))?;
     let rows = db::messages::list(work, id, None, ask)?;
-    Ok(ask.page(rows, |row| Cursor { at: row.sent_at, id: row.id.0 }))
+    Ok(ask.page(rows, |row| (row.sent_at, row.id.0)))
 }
 
 #[cfg(test)]

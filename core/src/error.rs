@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// One thing wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// JSON Pointer (RFC 6901) into the request's body.
+    /// JSON Pointer (RFC 6901) into the request's body, or `/name` of a query parameter or header.
     pub pointer: String,
     /// A stable word for programs.
     pub code: &'static str,
@@ -49,8 +49,9 @@ pub enum Error {
     CredentialsWrong,
     #[error("the session has ended")]
     SessionEnded,
+    /// What makes it fresh: see [`crate::reauthentication::ways`].
     #[error("the session is not fresh enough for this")]
-    Stale,
+    Stale { methods: Vec<String> },
     #[error("the other session is not fresh enough for this")]
     OtherStale,
     #[error("the access token is not valid: {0}")]

@@ -37,7 +37,7 @@ pub enum Asked {
 /// fresh again within the last minute: whoever has only copied its tokens cannot do that.
 pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     is_not_the_last_admin(work, &who)?;
     is_nobody_elses_too(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
@@ -53,7 +53,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
         let again = session.authenticated_at > session.created_at
             && who.shown_at.as_seconds() >= session.authenticated_at.as_seconds();
         if !again || !who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO) {
-            return Err(Error::Stale);
+            return Err(who.stale(work));
         }
         delete(work, &who)?;
         return Ok(Asked::Deleted);
@@ -61,7 +61,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let may_mail = throttle::may_mail_deletion(work, &address)?;
     let held = mailed_secret::hold_address_and_look_up(work, &address)?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     if who_confirms(work, &who)?.as_ref() != Some(&address) {
         return Err(Error::Overtaken);
     }
@@ -90,11 +90,11 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
 /// Deletes the account, by what was mailed to the session that asked, which is still fresh.
 pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Result<()> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     hold_house(work, &who)?;
     throttle::before_try(work)?;
     let (who, held) = hold_all(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let challenge = recognise(work, &who, &held, shown)?;
     // the mailbox that has the say may be another by now
     if who_confirms(work, &who)?.as_ref() != Some(&challenge.address) {

@@ -25,7 +25,7 @@ impl IdempotencyKey {
             return Ok(());
         }
         let detail = "An Idempotency-Key has 1 to 255 visible ASCII characters; a random UUID does well.";
-        Err(Error::invalid("", "idempotency_key_invalid", detail))
+        Err(Error::invalid("/Idempotency-Key", "idempotency_key_invalid", detail))
     }
 }
 

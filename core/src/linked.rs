@@ -104,7 +104,7 @@ pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Res
         ownership::hold(work, &[&identity.key], &[claims.sub])?;
     }
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let account = who.account.id;
     let mine = db::identities::find_of(work, account, id)?;
     let identity = mine.ok_or(Error::NotFound("identity"))?;

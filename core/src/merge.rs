@@ -44,7 +44,7 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     let (survivor, source) = (party(work, &into, now)?, party(work, &from, now)?);
     match linking::may_merge(same, survivor, source) {
         Merging::Merge => {}
-        Merging::Stale => return Err(Error::Stale),
+        Merging::Stale => return Err(into.stale(work)),
         Merging::OtherStale => return Err(Error::OtherStale),
         Merging::Same => return Err(Error::MergeRefused("Both sessions are of the same account.")),
         Merging::AdminGoes => {

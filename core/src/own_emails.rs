@@ -93,7 +93,7 @@ fn of_pending(pending: &Pending, who: &SignedIn) -> OwnEmail {
 fn hold_and_find(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<(SignedIn, Option<Identity>)> {
     ways_in::hold_all(work, &[claims.sub], &[])?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let found = db::identities::find_of(work, who.account.id, IdentityId(id))?;
     Ok((who, found.filter(|identity| identity.key.kind == IdentityKind::Email)))
 }

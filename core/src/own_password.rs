@@ -28,7 +28,7 @@ pub struct Candidate {
 /// First half: counts the attempt where there is a password to guess at. No connection is held while it is compared.
 pub fn begin(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Candidate> {
     let who = session::authenticate(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     settings::current(work)?.offers(&Method::Password)?;
     let address = first_address(work, &who)?;
     throttle::hold(work, scope(&who, &address))?;
@@ -92,7 +92,7 @@ pub fn finish(
     let counted = scope(&before, &candidate.address);
     throttle::hold(work, counted)?;
     let who = session::authenticate_to_write(work, claims)?;
-    who.require_fresh(work.now())?;
+    who.require_fresh(work)?;
     let settings = settings::current(work)?;
     settings.offers(&Method::Password)?;
     let account = who.account.id;

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
-use crate::page::{Cursor, Page, PageAsk};
+use crate::page::{List, Page, PageAsk};
 use crate::session::{self, EndReason, Session, SignedIn};
 use crate::settings::{self, Settings};
 use crate::throttle;
@@ -28,10 +28,11 @@ pub struct OwnSession {
 
 /// The owner's live sessions, the newest first.
 pub fn list(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<OwnSession>> {
+    let ask = ask.of(List::named("my sessions"))?;
     let settings = settings::current(work)?;
     let live = live_since(work, &settings);
     let rows = db::sessions::list_live(work, &who.account, live, ask)?;
-    let page = ask.page(rows, |(session, ..)| Cursor { at: session.created_at, id: session.id.0 });
+    let page = ask.page(rows, |(session, ..)| (session.created_at, session.id.0));
     Ok(page.map(|(session, device, network)| OwnSession {
         current: session.id == who.session.id,
         expires_at: session::expires_at(&settings, &session),
@@ -51,10 +52,11 @@ pub struct PastSession {
 
 /// The owner's sessions that are not live any more, for as long as they are kept, the newest first.
 pub fn list_past(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<PastSession>> {
+    let ask = ask.of(List::named("my past sessions"))?;
     let settings = settings::current(work)?;
     let live = live_since(work, &settings);
     let rows = db::sessions::list_past(work, &who.account, live, ask)?;
-    let page = ask.page(rows, |(session, ..)| Cursor { at: session.created_at, id: session.id.0 });
+    let page = ask.page(rows, |(session, ..)| (session.created_at, session.id.0));
     Ok(page.map(|(session, device, network)| PastSession { session, device, network }))
 }
 

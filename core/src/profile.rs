@@ -51,6 +51,8 @@ pub struct ProfileChange {
     pub avatar_url: Change<String>,
     pub notifications: NotificationChange,
     pub custom: ValueChange,
+    /// What was found wrong with it before: said together with what else is.
+    pub faults: Vec<Fault>,
 }
 
 impl ProfileChange {
@@ -76,10 +78,10 @@ impl ProfileChange {
             ("/phone", self.phone.value(), account::not_a_phone),
             ("/avatar_url", self.avatar_url.value(), account::not_an_avatar),
         ];
-        let faults: Vec<Fault> = checks
+        let found = checks
             .into_iter()
-            .filter_map(|(pointer, value, check)| Some(Fault::new(pointer, "invalid", check(value?)?)))
-            .collect();
+            .filter_map(|(pointer, value, check)| Some(Fault::new(pointer, "invalid", check(value?)?)));
+        let faults: Vec<Fault> = self.faults.iter().cloned().chain(found).collect();
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }
 

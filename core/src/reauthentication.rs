@@ -11,7 +11,7 @@ use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
-use crate::id::{FlowId, IdentityId};
+use crate::id::{AccountId, FlowId, IdentityId};
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::limits;
 use crate::linking::{self, Presence};
@@ -23,6 +23,29 @@ use crate::session::{self, Issued, SignedIn};
 use crate::settings::{self, Method, Settings};
 use crate::social_flow::{self, FlowState, For};
 use crate::{mailed_secret, throttle, ways_in};
+
+/// What makes a session of an account fresh now: `password`, `mail` (a code to a proven address), and the names of the
+/// providers that are linked. No provider is called like the other two.
+pub fn ways(work: &mut Work<'_>, account: AccountId) -> Result<Vec<String>> {
+    let settings = settings::current(work)?;
+    let mine = db::identities::list_proven(work, account)?;
+    let by_address = mine.iter().any(|identity| identity.key.kind == IdentityKind::Email);
+    let mut ways = Vec::new();
+    if by_address && settings.offers(&Method::Password).is_ok() {
+        if db::credentials::find_password(work, account)?.is_some() {
+            ways.push("password".to_owned());
+        }
+        ways.push("mail".to_owned());
+    }
+    let providers = mine.iter().filter_map(|identity| work.providers().of(&identity.key));
+    for name in providers.map(|provider| &provider.name) {
+        let listed = ways.iter().any(|way| way == name.as_str());
+        if !listed && settings.offers(&Method::Provider(name.clone())).is_ok() {
+            ways.push(name.to_string());
+        }
+    }
+    Ok(ways)
+}
 
 /// What there is to compare a password with; nothing where the account has none.
 #[derive(Debug, Clone)]

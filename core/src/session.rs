@@ -15,6 +15,7 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
 use crate::limits;
+use crate::reauthentication;
 use crate::secret::{DeviceToken, RefreshToken};
 use crate::settings::{self, Method, Settings};
 
@@ -97,8 +98,16 @@ impl SignedIn {
         now.since(self.session.authenticated_at.min(self.shown_at)) < time
     }
 
-    pub fn require_fresh(&self, now: Timestamp) -> Result<()> {
-        if self.is_fresh(now) { Ok(()) } else { Err(Error::Stale) }
+    pub fn require_fresh(&self, work: &mut Work<'_>) -> Result<()> {
+        if self.is_fresh(work.now()) { Ok(()) } else { Err(self.stale(work)) }
+    }
+
+    /// Refuses a session that is not fresh, and says what makes it so.
+    pub fn stale(&self, work: &mut Work<'_>) -> Error {
+        match reauthentication::ways(work, self.account.id) {
+            Ok(methods) => Error::Stale { methods },
+            Err(error) => error,
+        }
     }
 
     pub fn require_admin(&self) -> Result<()> {

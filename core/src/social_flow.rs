@@ -110,9 +110,9 @@ impl<'a> For<'a> {
     }
 
     /// Linking takes a session that is fresh (rule 12).
-    fn require_fresh(self, now: Timestamp) -> Result<()> {
+    fn require_fresh(self, work: &mut Work<'_>) -> Result<()> {
         match self {
-            Self::Link(who) => who.require_fresh(now),
+            Self::Link(who) => who.require_fresh(work),
             Self::SignIn | Self::Reauthenticate(_) => Ok(()),
         }
     }
@@ -139,7 +139,7 @@ pub struct Begun {
 /// Begins a flow. It changes no account.
 pub fn begin(work: &mut Work<'_>, provider: &ProviderName, app: App, what: For<'_>) -> Result<Begun> {
     is_open(work, provider)?;
-    what.require_fresh(work.now())?;
+    what.require_fresh(work)?;
     let who = what.who();
     throttle::before_flow(work)?;
     let app = match app {
@@ -313,6 +313,6 @@ pub fn find_for(work: &mut Work<'_>, id: FlowId, what: For<'_>) -> Result<Flow> 
     if flow.purpose != what.purpose() || !theirs {
         return Err(Error::FlowUnknown);
     }
-    what.require_fresh(work.now())?;
+    what.require_fresh(work)?;
     Ok(flow)
 }

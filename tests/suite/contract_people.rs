@@ -37,10 +37,11 @@ on_both! {
             ("put_custom_field", made), ("put_custom_field", app.defines("tier", "choice", "customer_edits").expect(200)),
             ("put_custom_field", app.defines("tier", "text", "desk").expect(422)), ("list_custom_fields", app.desk_gets("/v1/custom-fields").expect(200)),
             ("get_custom_field", app.desk_gets("/v1/custom-fields/tier").expect(200)), ("change_account", said),
-            ("change_account", app.says_of(id, &json!({ "absent": 1 })).expect(422)), ("change_account", app.says_of_if(id, Some("x"), &json!({})).expect(412)),
+            ("change_account", app.says_of(id, &json!({ "absent": 1 })).expect(422)), ("change_account", app.says_of_if(id, Some("\"x\""), &json!({})).expect(412)),
             ("get_account", app.desk_account(id).expect(200)), ("get_account", app.desk_account(&json!("x")).expect(404)),
             ("get_account", app.desk_account(&app.emails_support("bob@example.org")["account_id"]).expect(200)),
-            ("get_me", app.me(&ada.access_token).expect(200)), ("list_my_custom_fields", reads(app, &ada, "/v1/me/custom-fields").expect(200)),
+            ("get_me", app.me(&ada.access_token).expect(200)), ("get_me", app.client.get("/v1/me").bearer(&ada.access_token).header("If-None-Match", "*").send().expect(304)),
+            ("change_account", app.says_of_if(id, Some("x"), &json!({})).expect(422)), ("list_my_custom_fields", reads(app, &ada, "/v1/me/custom-fields").expect(200)),
             ("change_me", app.patches(&ada, &json!({ "custom": { "tier": null }, "notifications": { "announcements": null } })).expect(200)),
             ("change_me", app.patches(&ada, &json!({ "custom": { "tier": 7 } })).expect(422)), ("delete_custom_field", app.deletes_field("tier").expect(204)),
         ];

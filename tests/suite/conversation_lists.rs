@@ -6,7 +6,7 @@ use std::time::Duration;
 use doorstep_tests::on_both;
 use serde_json::{Value, json};
 
-use crate::talk::{agent_answers, column, desk_reads, email_in, items, known, path, pointers, reads, starts};
+use crate::talk::{agent_answers, column, desk_reads, email_in, items, known, path, pointers, posts, reads, starts};
 
 /// A term as it stands in a query string.
 fn encoded(text: &str) -> String {
@@ -134,6 +134,38 @@ on_both! {
         let ids: HashSet<String> = column(&all, "id").into_iter().collect();
         assert_eq!((all.len(), ids.len()), (6, 6));
         assert!(column(&all, "updated_at").is_sorted());
+    }
+
+    fn a_cursor_is_good_in_its_own_list_alone(app) {
+        let (ada, pushed) = known(app, "ada@example.org");
+        let id = &pushed["conversation_id"];
+        starts(app, &ada, "Second", "x");
+        let second = starts(app, &ada, "Third", "x");
+        for conversation in [id, &second["id"]] {
+            posts(app, &ada, &path(conversation, "/messages"), &json!({ "body_text": "x" })).expect(201);
+        }
+        app.signs_in("ada@example.org");
+        let desk = format!("/v1/conversations/{}/messages", id.as_str().unwrap());
+        let lists = [
+            "/v1/me/conversations".to_owned(), path(id, "/messages"), path(&second["id"], "/messages"), "/v1/me/sessions".to_owned(),
+            "/v1/me/activity".to_owned(), "/v1/conversations".to_owned(), desk,
+        ];
+        let ask = |list: &str, more: &str| {
+            let path = format!("{list}?limit=1{more}");
+            if list.starts_with("/v1/me/") { reads(app, &ada, &path) } else { desk_reads(app, &path) }
+        };
+        for list in &lists {
+            let next = ask(list, "").expect(200).json()["next_cursor"].as_str().unwrap_or_else(|| panic!("{list} has one page")).to_owned();
+            for other in &lists {
+                let answer = ask(other, &format!("&cursor={next}"));
+                if other == list {
+                    answer.expect(200);
+                    continue;
+                }
+                let refused = answer.expect(422).json();
+                assert_eq!(refused["errors"], ask(other, "&cursor=x").expect(422).json()["errors"], "{list} in {other}");
+            }
+        }
     }
 
     fn a_cursor_of_any_making_is_harmless(app) {

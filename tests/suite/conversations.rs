@@ -182,7 +182,8 @@ on_both! {
         start_with_key(app, &ada, "k-2", "hello").expect(201);
         assert_eq!(app.conversations_of(&ada).len(), 2);
         for wrong in ["", "a b", &"x".repeat(256)] {
-            assert_eq!(start_with_key(app, &ada, wrong, "hello").expect(422).code(), "validation_failed");
+            let refused = start_with_key(app, &ada, wrong, "hello").expect(422);
+            assert_eq!((refused.code(), pointers(&refused)), ("validation_failed".into(), vec!["/Idempotency-Key".to_owned()]));
         }
         let ada = app.signs_in("ada@example.org");
         assert_eq!(start_with_key(app, &ada, "k-1", "hello").expect(201).json()["id"], first.json()["id"], "in any session");

@@ -259,7 +259,8 @@ on_both_with_providers! {
         crate::forced::tweets(social, &json!({ "twitter": { "id": "12", "handle": "ada" } }));
         let ada = signed_in(social.arrives_by_twitter("ada", "12"));
         social.advance(Duration::from_secs(61));
-        assert_eq!(asks(social, &ada).expect(403).code(), "reauth_required");
+        let refused = asks(social, &ada).expect(403);
+        assert_eq!((refused.code(), &refused.json()["methods"]), ("reauth_required".into(), &json!(["twitter"])), "what it is signed in to with");
         social.me(&ada.access_token).expect(200);
         let again = signed_in(social.arrives_by_twitter("ada", "12"));
         assert_eq!(asks(social, &again).expect(403).code(), "reauth_required", "whoever has copied its tokens could do that");

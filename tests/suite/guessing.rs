@@ -207,6 +207,7 @@ on_both! {
     fn rl_11_too_many_is_said_in_full_and_kept_by_no_cache(app) {
         let answer = guesses_until_slowed(app, "ada@example.org");
         assert_eq!(answer.code(), "too_many_requests");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("device_token"), "which this operation takes");
         assert_eq!(answer.header("Cache-Control"), Some("no-store"));
         assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
     }

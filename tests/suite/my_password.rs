@@ -96,6 +96,16 @@ on_both! {
         app.tries_to_sign_in("ada@example.org", OTHER_PASSWORD).expect(201);
     }
 
+    fn the_same_password_again_ends_the_others_as_well(app) {
+        app.claims("ada@example.org");
+        let (here, there) = (app.signs_in("ada@example.org"), app.signs_in("ada@example.org"));
+        let same = json!({ "current_password": PASSWORD, "password": PASSWORD });
+        let now = SignedIn::of(&sets(app, &here, &same).expect(200));
+        app.me(&now.access_token).expect(200);
+        app.me(&there.access_token).expect(401);
+        app.signs_in("ada@example.org");
+    }
+
     fn rs_10_a_link_that_was_mailed_before_the_change_is_void(app) {
         app.claims("ada@example.org");
         let ada = app.signs_in("ada@example.org");
@@ -115,8 +125,9 @@ on_both! {
         let guess = json!({ "current_password": "not it, not it, not it", "password": OTHER_PASSWORD });
         let wrong = sets(app, &ada, &guess).expect(422);
         assert_eq!(fault(&wrong), ("/current_password".into(), "wrong_password".into()));
-        let slowed = (0..20).map(|_| sets(app, &ada, &guess)).find(|answer| answer.status == 429);
-        assert!(slowed.unwrap().header("retry-after").is_some());
+        let slowed = (0..20).map(|_| sets(app, &ada, &guess)).find(|answer| answer.status == 429).unwrap();
+        assert!(slowed.header("retry-after").is_some());
+        assert_eq!(slowed.json()["detail"], "Wait for as many seconds as Retry-After says.", "it takes no device token");
         app.tries_to_sign_in("ada@example.org", PASSWORD).expect(201);
         app.me(&ada.access_token).expect(200);
     }

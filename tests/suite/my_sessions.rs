@@ -106,6 +106,20 @@ on_both! {
         assert_eq!(app.count("SELECT count(*) AS n FROM audit_events WHERE action = 'session.ended'"), 2);
     }
 
+    fn all_others_are_ended_where_that_is_said(app) {
+        app.claims(ADA);
+        let (ada, other) = (app.signs_in(ADA), app.signs_in(ADA));
+        for (query, code) in [("", "required"), ("?others=false", "not_one_of"), ("?others=", "not_one_of"), ("?others=1", "not_one_of")] {
+            let refused = app.client.delete(&format!("/v1/me/sessions{query}")).bearer(&ada.access_token).send().expect(422).json();
+            let error = &refused["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!("/others"), &json!(code)), "{query}");
+            assert!(error["detail"].as_str().unwrap().starts_with("Send others=true."), "{error}");
+        }
+        app.me(&other.access_token).expect(200);
+        ends_others(app, &ada).expect(200);
+        app.me(&other.access_token).expect(401);
+    }
+
     fn se_12_anothers_session_is_not_there(app) {
         app.claims(ADA);
         let ada = app.signs_in(ADA);

@@ -33,6 +33,15 @@ impl World {
         Self { ada, keys, conversation: pushed["conversation_id"].as_str().unwrap().to_owned() }
     }
 
+    /// The credential of one who may make a call, where it takes one.
+    pub fn right(&self, app: &App, call: &Call) -> Option<String> {
+        match call.who {
+            Who::Anybody => None,
+            Who::Customer => Some(self.session(app, call)),
+            Who::Key(scope) => self.keys.iter().find(|key| key.0 == scope).map(|key| key.1.clone()),
+        }
+    }
+
     /// The customer's access token; one of its own for what ends the session.
     pub fn session(&self, app: &App, call: &Call) -> String {
         if call.operation == "sign_out" {
@@ -57,6 +66,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// The same with another query parameter.
+    pub fn with(mut self, parameter: &str) -> Self {
+        let mark = if self.path.contains('?') { '&' } else { '?' };
+        self.path = format!("{}{mark}{parameter}", self.path);
+        self
+    }
+
     pub fn send(&self, app: &App, token: Option<&str>) -> Answer {
         let request = app.client.request(self.method.parse().unwrap(), &self.path);
         let request = request.header("x-forwarded-for", &self.from);

@@ -1,7 +1,8 @@
 //! The profile: what PATCH changes, clears and leaves, and `If-Match`.
 
+use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, in_parallel};
-use doorstep_tests::people::PASSWORD;
+use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
@@ -91,6 +92,53 @@ on_both! {
         }
     }
 
+    fn what_is_shown_and_not_changed_here_says_what_changes_it(app) {
+        let ada = app.signs_up("ada@example.org");
+        let before = app.me(&ada.access_token).expect(200);
+        let taken = ["full_name", "locale", "time_zone", "phone", "avatar_url", "notifications", "custom"];
+        for (name, value) in before.json().as_object().unwrap().iter().filter(|(name, _)| !taken.contains(&name.as_str())) {
+            let refused = patches(app, &ada, &json!({ name: value, "locale": "en" })).expect(422).json();
+            let error = &refused["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/{name}")), &json!("read_only")), "{refused}");
+            let detail = error["detail"].as_str().unwrap();
+            assert!(name != "primary_email" || detail.contains("/v1/me/emails/{id}/make-primary"), "{detail}");
+        }
+        let whole = patches(app, &ada, &before.json()).expect(422);
+        assert_eq!(pointers(&whole), ["/claimed_at", "/created_at", "/id", "/primary_email", "/role", "/updated_at"]);
+        let unknown = patches(app, &ada, &json!({ "nickname": "A" })).expect(422).json();
+        assert_eq!(unknown["errors"][0]["code"], "unknown_field");
+        assert!(!unknown["errors"][0]["detail"].as_str().unwrap().contains("primary_email"), "{unknown}");
+        assert_eq!(app.me(&ada.access_token).expect(200).json(), before.json());
+    }
+
+    fn all_that_is_wrong_with_a_change_is_said_at_once(app) {
+        app.defines("size", "number", "customer_edits").expect(201);
+        let ada = app.signs_up("ada@example.org");
+        let odd = json!({
+            "time_zone": "Mars/Phobos", "full_name": 7, "id": "x", "nickname": "A", "notifications": { "announcements": "no" },
+            "custom": { "size": "large" },
+        });
+        let all = ["/full_name", "/id", "/nickname", "/notifications/announcements", "/time_zone", "/custom/size"];
+        assert_eq!(pointers(&patches(app, &ada, &odd).expect(422)), all);
+        let many: Value = (0..12).map(|n| (format!("x{n}"), json!(1))).chain([("id".to_owned(), json!(1))]).collect::<serde_json::Map<_, _>>().into();
+        let refused = patches(app, &ada, &many).expect(422).json();
+        assert_eq!(refused["errors"].as_array().unwrap().len(), 10, "{refused}");
+        assert_eq!(app.me(&ada.access_token).expect(200).json()["full_name"], Value::Null);
+    }
+
+    fn null_for_a_group_of_choices_says_what_to_send(app) {
+        let ada = app.signs_up("ada@example.org");
+        for (name, word) in [("notifications", "{\"announcements\": null}"), ("custom", "{\"tier\": null}")] {
+            let refused = patches(app, &ada, &json!({ name: null })).expect(422).json();
+            let error = &refused["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/{name}")), &json!("wrong_type")));
+            let detail = error["detail"].as_str().unwrap();
+            assert!(detail.starts_with("Send an object") && detail.contains(word), "{detail}");
+        }
+        let desk = app.says_of(&ada.account["id"], &Value::Null).expect(422).json();
+        assert!(desk["errors"][0]["detail"].as_str().unwrap().contains("{\"tier\": null}"), "{desk}");
+    }
+
     fn an_etag_guards_against_lost_changes(app) {
         let ada = app.signs_up("ada@example.org");
         let read = app.me(&ada.access_token).expect(200);
@@ -98,9 +146,13 @@ on_both! {
         let changed = patches_if(app, &ada, tag, &json!({ "full_name": "Ada" })).expect(200);
         assert_ne!(changed.header("etag"), Some(tag));
         assert_eq!(app.me(&ada.access_token).header("etag"), changed.header("etag"));
-        for stale in [tag, "\"none of ours\"", "garbage", "", "W/\"1\""] {
+        for stale in [tag, "\"none-of-ours\"", "\"a,b\", \"c\"", "", "W/\"1\"", &format!("W/{}", changed.header("etag").unwrap())] {
             let refused = patches_if(app, &ada, stale, &json!({ "full_name": "Eve" })).expect(412);
             assert_eq!(refused.code(), "precondition_failed");
+        }
+        for garbled in ["garbage", tag.trim_matches('"'), "*, *", "\"a\" \"b\""] {
+            let refused = patches_if(app, &ada, garbled, &json!({ "full_name": "Eve" })).expect(422);
+            assert_eq!((pointers(&refused), refused.code()), (vec!["/If-Match".to_owned()], "validation_failed".to_owned()), "{garbled}");
         }
         patches_if(app, &ada, "*", &json!({ "locale": "en" })).expect(200);
         let now = app.me(&ada.access_token);
@@ -109,6 +161,31 @@ on_both! {
         let answers = in_parallel(6, |n| patches_if(app, &ada, tag, &json!({ "full_name": format!("Ada {n}") })).status);
         assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
         assert_eq!(answers.iter().filter(|status| **status == 412).count(), 5, "{answers:?}");
+    }
+
+    fn what_is_known_is_not_read_again(app) {
+        app.defines("size", "text", "customer_edits").expect(201);
+        let ada = app.signs_up("ada@example.org");
+        let desk = app.api_key(&[Scope::AccountsRead]);
+        let account = format!("/v1/accounts/{}", ada.account["id"].as_str().unwrap());
+        for (path, token) in [("/v1/me", &ada.access_token), (account.as_str(), &desk), ("/v1/custom-fields/size", &desk)] {
+            let ask = |known: &str| app.client.get(path).bearer(token).header("If-None-Match", known).send();
+            let whole = app.client.get(path).bearer(token).send().expect(200);
+            let tag = whole.header("etag").unwrap();
+            for known in [tag, "*", &format!("W/{tag}"), &format!("\"x\", {tag}")] {
+                let same = ask(known).expect(304);
+                assert_eq!((same.header("etag"), same.body.len(), same.header("content-type")), (Some(tag), 0, None), "{path} {known}");
+                assert!(same.header("x-request-id").is_some());
+            }
+            for another in ["\"x\"", "", "garbage"] {
+                assert_eq!(ask(another).expect(200).json(), whole.json(), "{path} {another}");
+            }
+            let head = app.client.request("HEAD".parse().unwrap(), path).bearer(token).header("If-None-Match", tag).send();
+            assert_eq!((head.status, head.header("etag")), (304, Some(tag)));
+        }
+        let tag = app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        patches(app, &ada, &json!({ "full_name": "Ada" })).expect(200);
+        app.client.get("/v1/me").bearer(&ada.access_token).header("If-None-Match", &tag).send().expect(200);
     }
 
     fn what_somebody_wants_mail_about_is_theirs_to_choose(app) {
@@ -155,6 +232,11 @@ on_both! {
         reads(app, &ada, "/v1/me/conversations").expect(200);
         app.refreshes(&ada.refresh_token).expect(200);
         assert_eq!(tag(), tags[0]);
+        app.advance(std::time::Duration::from_secs(1));
+        let body = json!({ "current_password": PASSWORD, "password": OTHER_PASSWORD });
+        let ada = SignedIn::of(&app.client.put("/v1/me/password").bearer(&ada.access_token).json(&body).send().expect(200));
+        let tag = || app.me(&ada.access_token).header("etag").unwrap().to_owned();
+        assert_eq!(tag(), tags[0], "no password is shown");
         for change in [json!({ "full_name": "Ada" }), json!({ "notifications": { "announcements": true } }), json!({ "locale": "de" })] {
             app.advance(std::time::Duration::from_secs(1));
             patches(app, &ada, &change).expect(200);

@@ -95,10 +95,21 @@ on_both! {
         assert_eq!((wrong["errors"][0]["pointer"].as_str(), wrong["errors"][0]["code"].as_str()), (Some("/password"), Some("wrong_password")));
         let slowed = (0..20).map(|_| shows(app, &ada, &guess)).find(|answer| answer.status == 429).unwrap();
         assert!(slowed.header("retry-after").is_some());
+        assert_eq!(slowed.json()["detail"], "Wait for as many seconds as Retry-After says.", "it takes no device token");
         assert_eq!(shows(app, &ada, &json!({ "password": PASSWORD })).expect(429).code(), "too_many_requests");
         assert!(!is_fresh(app, &ada));
         app.me(&ada.access_token).expect(200);
         app.tries_to_sign_in(ADA, PASSWORD).expect(201);
+    }
+
+    fn a_session_that_is_not_fresh_is_told_what_makes_it_so(app) {
+        let ada = stale(app);
+        let refused = |who: &SignedIn| app.asks_to_add(who, "ada@work.example").expect(403).json();
+        assert_eq!(refused(&ada)["methods"], json!(["password", "mail"]));
+        assert_eq!(app.client.get("/v1/me/export").bearer(&ada.access_token).send().expect(403).json()["methods"], json!(["password", "mail"]));
+        assert_eq!(app.me("garbage").expect(401).json().get("methods"), None);
+        app.change_settings(|settings| settings.password_sign_in = false);
+        assert_eq!(refused(&ada)["methods"], json!([]), "but to sign in again");
     }
 
     fn a_mailed_code_makes_it_fresh_once(app) {

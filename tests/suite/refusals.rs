@@ -1,10 +1,13 @@
 //! Refusals: everything that is wrong, where it is, in words that name no type of ours.
 
+use doorstep_core::api_key::Scope;
 use doorstep_tests::http::Answer;
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
+use crate::contract::{COMMITTED, operation};
+use crate::operations::{World, calls};
 use crate::talk::{agent_answers, does, email_in, known, messages, path, posts, reads, starts};
 
 /// Pointer and code of every fault, in order.
@@ -80,6 +83,30 @@ on_both! {
         assert_eq!(list("status=x").json()["errors"][0]["detail"], "Use open, pending, solved or closed.");
         are(&list("limit=1&limit=2"), &[("/limit", "duplicate_field")]);
         are(&list("text=1+2+3+4+5+6+7+8+9"), &[("/text", "invalid")]);
+    }
+
+    fn a_query_parameter_that_is_not_known_is_refused_by_every_operation(app) {
+        let document: Value = serde_json::from_str(COMMITTED).unwrap();
+        let world = World::of(app, Scope::ALL);
+        for call in calls(app, &world) {
+            let (name, status, right) = (call.operation, call.status, world.right(app, &call));
+            let answer = call.with("nonsense=1").send(app, right.as_deref());
+            // what a provider adds is its own affair (RFC 6749, section 4.1.2)
+            if name == "come_back_from_provider" {
+                answer.expect(status);
+                continue;
+            }
+            are(&answer.expect(422), &[("/nonsense", "unknown_field")]);
+            assert!(operation(&document, name)["responses"]["422"].is_object(), "{name}");
+        }
+        let twice = app.client.get("/v1/sign-in-options?nonsense=1&more=2&nonsense=3").send().expect(422);
+        are(&twice, &[("/more", "unknown_field"), ("/nonsense", "unknown_field")]);
+        app.client.get("/v1/sign-in-options?").send().expect(200);
+        for page in ["/docs?nonsense=1", "/docs/swagger-ui.css?nonsense=1", "/problems/not-found?nonsense=1"] {
+            app.client.get(page).send().expect(200);
+        }
+        app.client.get("/nothing?nonsense=1").send().expect(404);
+        app.client.post("/v1/me/sessions?nonsense=1").send().expect(405);
     }
 
     fn a_message_of_the_documented_length_fits_whatever_its_letters(app) {

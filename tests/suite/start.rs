@@ -52,7 +52,9 @@ fn jw_06_each_installation_signs_with_a_key_of_its_own() {
     );
 
     one_server.client.post("/v1/sign-ups").json(&json!({ "email": "ada@example.org" })).send().expect(202);
-    one_server.logs("mail written to a file", 1);
+    let log = one_server.logs("mail written to a file", 1);
+    let warned = log.find("its links and codes stand in this log").expect("a warning");
+    assert!(log.find("DOORSTEP_MAIL_SMTP_URL").is_some() && warned < log.find("token=").unwrap(), "{log}");
     let confirm = json!({ "token": one.token_mailed_to("ada@example.org"), "password": PASSWORD });
     let session = one_server.client.post("/v1/sign-ups/confirm").json(&confirm).send().expect(201).json();
     let token = session["access_token"].as_str().unwrap();

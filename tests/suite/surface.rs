@@ -1,10 +1,12 @@
 //! The surface of HTTP: origins, types, sizes, headers, and what a broken inside shows of itself.
 
+use std::collections::BTreeSet;
+
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, raw};
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::{App, Db, Setup, on_both};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::talk::{path, reads, starts};
 
@@ -72,6 +74,13 @@ fn ht_01_a_listed_origin_is_named_exactly_and_no_other() {
         assert_eq!(answer.header("access-control-allow-credentials"), None);
         is_sealed("cors", &answer);
     }
+    let asked = app.client.request("OPTIONS".parse().unwrap(), "/v1/me").header("Origin", OURS);
+    let asked = asked.header("Access-Control-Request-Method", "PATCH");
+    let allowed = asked.header(
+        "Access-Control-Request-Headers",
+        "authorization, content-type, idempotency-key, if-match, if-none-match",
+    );
+    allowed.send().expect(200);
     let failed = app.client.get("/v1/me").header("Origin", OURS).send().expect(401);
     assert_eq!(failed.header("access-control-allow-origin"), Some(OURS), "a problem can be read too");
     for origin in OTHERS {
@@ -80,6 +89,29 @@ fn ht_01_a_listed_origin_is_named_exactly_and_no_other() {
         }
     }
     assert!(app.client.get("/v1/sign-in-options").send().header("vary").is_some(), "caches keep the two apart");
+}
+
+/// The names of the headers of all documented answers.
+fn headers(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| match value.as_object() {
+            Some(headers) if name == "headers" => found.extend(headers.keys().map(|name| name.to_lowercase())),
+            _ => headers(value, found),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| headers(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_page_of_a_listed_origin_sees_every_documented_header() {
+    let app = with_cors(Db::Sqlite).unwrap();
+    let document = app.client.get("/openapi.json").header("Origin", OURS).send().expect(200);
+    let exposed = document.header("access-control-expose-headers").unwrap().to_lowercase();
+    let exposed: BTreeSet<String> = exposed.split(',').map(|name| name.trim().to_owned()).collect();
+    let mut documented = BTreeSet::from(["link".to_owned()]);
+    headers(&document.json(), &mut documented);
+    assert_eq!(exposed, documented);
 }
 
 on_both! {
@@ -117,6 +149,35 @@ on_both! {
         let two = app.client.post("/v1/password-resets").header("content-type", "text/plain").body("application/json", body.clone());
         assert_ne!(two.send().status, 202, "two types are none");
         app.client.post("/v1/password-resets").send().expect(415);
+    }
+
+    fn a_body_that_may_be_left_out_takes_no_type_with_it(app) {
+        let ada = app.signs_up("ada@example.org");
+        let document = app.client.get("/openapi.json").send().expect(200).json();
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let body = &operation["requestBody"];
+                if !body.is_object() || body["required"] == true {
+                    continue;
+                }
+                seen += 1;
+                let ask = || app.client.request(method.to_uppercase().parse().unwrap(), path).bearer(&ada.access_token);
+                let whole = ask().json(&json!({})).send();
+                for answer in [ask().send(), ask().body("application/json", "").send(), ask().body("text/plain", "").send()] {
+                    assert_eq!(answer.status, whole.status, "{path}");
+                }
+                assert_eq!(ask().body("text/plain", "{}").send().expect(415).code(), "unsupported_media_type");
+                assert_eq!(ask().body("application/json", "[]").send().expect(422).code(), "validation_failed");
+                let head = format!("{} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n", method.to_uppercase(), ada.access_token);
+                let lines = [format!("{head}\r\n"), format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")];
+                for request in lines {
+                    let answer = String::from_utf8(raw(app.address(), request.as_bytes())).unwrap();
+                    assert!(answer.starts_with(&format!("HTTP/1.1 {} ", whole.status)), "{answer}");
+                }
+            }
+        }
+        assert_eq!(seen, 1);
     }
 
     fn ht_05_the_headers_stand_on_every_status(app) {

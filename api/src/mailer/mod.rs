@@ -90,6 +90,12 @@ impl Mailer {
 
     /// Starts the threads; they end when told to stop.
     pub fn start(self: &Arc<Self>, store: &Store, stop: &Arc<Stop>) -> std::io::Result<Vec<JoinHandle<()>>> {
+        if self.shows_secrets {
+            tracing::warn!(
+                "mail is written to files, for development: its links and codes stand in this log, and whoever reads it \
+                 can sign in with them; set mail.smtp_url (DOORSTEP_MAIL_SMTP_URL) to send mail"
+            );
+        }
         (0..CARRIERS)
             .map(|number| {
                 let (mailer, store, stop) = (Arc::clone(self), store.clone(), Arc::clone(stop));

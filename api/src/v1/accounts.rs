@@ -16,7 +16,7 @@ use validator::Validate;
 use super::custom_fields::{CustomChange, CustomValues};
 use super::me::NotificationsBody;
 use crate::caller::{Machine, ReadAccounts, WriteAccounts};
-use crate::etag::{IfMatch, tagged};
+use crate::etag::{IfMatch, IfNoneMatch, tagged};
 use crate::extract::{Body, Id};
 use crate::problem::Problem;
 use crate::words::{AccountRole, AccountStateWord, IdentityKindWord};
@@ -139,15 +139,26 @@ impl From<DeskAccount> for DeskAccountBody {
 /// in `survivor_id` and a `Link` to it.
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_account", security(("api_key" = [])),
-    params(("id" = Uuid, Path, description = "The account's id")),
-    responses((status = 200, description = "The account", body = DeskAccountBody,
-        headers(("ETag" = String, description = "Send it as If-Match with a change")))),
+    params(
+        ("id" = Uuid, Path, description = "The account's id"),
+        ("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again"),
+    ),
+    responses(
+        (status = 200, description = "The account", body = DeskAccountBody,
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+        (status = 304, description = "It is what `If-None-Match` names",
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+    ),
     extensions(("x-problems" = json!(["not_found", "account_merged", "account_deleted"]))),
 )]
 #[get("/v1/accounts/{id}")]
-pub async fn get_account(desk: Machine<ReadAccounts>, Id(id): Id<AccountId>) -> Result<HttpResponse, Problem> {
+pub async fn get_account(
+    desk: Machine<ReadAccounts>,
+    Id(id): Id<AccountId>,
+    known: IfNoneMatch,
+) -> Result<HttpResponse, Problem> {
     let account = desk.read(move |work, _| desk_account::get(work, id)).await?;
-    tagged(StatusCode::OK, &DeskAccountBody::from(account))
+    known.answer(&DeskAccountBody::from(account))
 }
 
 /// A change of an account by the desk (JSON Merge Patch, RFC 7396): what is left out stays, null clears.

@@ -20,7 +20,7 @@ use validator::Validate;
 
 use super::pages;
 use crate::caller::{Customer, DefineFields, Machine, ReadAccounts};
-use crate::etag::{IfMatch, tagged};
+use crate::etag::{IfMatch, IfNoneMatch, tagged};
 use crate::extract::{Body, Id};
 use crate::problem::Problem;
 use crate::words::{FieldTypeWord, VisibleToWord};
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for CustomChange {
             type Value = ValueChange;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("Send an object.")
+                f.write_str("Send an object of the values to change; null clears one of them, as in {\"tier\": null}.")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<ValueChange, A::Error> {
@@ -174,15 +174,26 @@ pub async fn list_custom_fields(desk: Machine<ReadAccounts>) -> Result<HttpRespo
 /// Read a custom field
 #[utoipa::path(
     tag = "Accounts", operation_id = "get_custom_field", security(("api_key" = [])),
-    params(("key" = String, Path, description = "The field's key", example = "tier")),
-    responses((status = 200, description = "The field", body = FieldBody,
-        headers(("ETag" = String, description = "Send it as If-Match with a change")))),
+    params(
+        ("key" = String, Path, description = "The field's key", example = "tier"),
+        ("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again"),
+    ),
+    responses(
+        (status = 200, description = "The field", body = FieldBody,
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+        (status = 304, description = "It is what `If-None-Match` names",
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+    ),
     extensions(("x-problems" = json!(["not_found"]))),
 )]
 #[get("/v1/custom-fields/{key}")]
-pub async fn get_custom_field(desk: Machine<ReadAccounts>, Id(key): Id<String>) -> Result<HttpResponse, Problem> {
+pub async fn get_custom_field(
+    desk: Machine<ReadAccounts>,
+    Id(key): Id<String>,
+    known: IfNoneMatch,
+) -> Result<HttpResponse, Problem> {
     let field = desk.read(move |work, _| custom_field::get(work, &key)).await?;
-    tagged(StatusCode::OK, &FieldBody::from(field))
+    known.answer(&FieldBody::from(field))
 }
 
 /// What a custom field is to be.

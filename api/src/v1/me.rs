@@ -5,17 +5,17 @@ use actix_web::{HttpResponse, get, patch};
 use doorstep_core::account::{Account, Change, Role};
 use doorstep_core::clock::Timestamp;
 use doorstep_core::custom_values::ShownValues;
+use doorstep_core::error::{Error, Fault};
 use doorstep_core::notifications::{NotificationChange, Notifications};
 use doorstep_core::profile::{self, Profile, ProfileChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use validator::Validate;
 
 use super::custom_fields::{CustomChange, CustomValues};
 use crate::caller::Customer;
-use crate::etag::{IfMatch, tagged};
-use crate::extract::Body;
+use crate::etag::{IfMatch, IfNoneMatch, tagged};
+use crate::extract::PartialBody;
 use crate::problem::Problem;
 use crate::words::AccountRole;
 
@@ -155,17 +155,22 @@ impl From<Profile> for ProfileBody {
 /// Read my account
 #[utoipa::path(
     tag = "Me", operation_id = "get_me",
-    responses((status = 200, description = "My account; ETag changes with it", body = ProfileBody,
-        headers(("ETag" = String, description = "Send it as If-Match with a change")))),
+    params(("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again")),
+    responses(
+        (status = 200, description = "My account; ETag changes with it", body = ProfileBody,
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+        (status = 304, description = "It is what `If-None-Match` names",
+            headers(("ETag" = String, description = "Send it as If-Match with a change"))),
+    ),
 )]
 #[get("/v1/me")]
-pub async fn get_me(customer: Customer) -> Result<HttpResponse, Problem> {
+pub async fn get_me(customer: Customer, known: IfNoneMatch) -> Result<HttpResponse, Problem> {
     let profile = customer.read_by(profile::mine).await?;
-    tagged(StatusCode::OK, &ProfileBody::from(profile))
+    known.answer(&ProfileBody::from(profile))
 }
 
 /// A change of the profile (JSON Merge Patch, RFC 7396): what is left out stays, null clears.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "full_name": "Ada King", "time_zone": null, "notifications": {"announcements": true}, "custom": {"shoe_size": 38.5}
@@ -201,7 +206,10 @@ pub struct MeChange {
 
 /// A change of what I want mail about: null goes back to what holds by default.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "Send an object of the choices to change; null goes back to the default of one, as in {\"announcements\": null}."
+)]
 #[schema(example = json!({"announcements": true}))]
 pub struct NotificationsChange {
     #[serde(default, deserialize_with = "given")]
@@ -229,7 +237,26 @@ impl From<MeChange> for ProfileChange {
                 announcements: change.notifications.announcements,
             },
             custom: change.custom.0,
+            faults: Vec::new(),
         }
+    }
+}
+
+/// What is shown and not changed here, and what changes it.
+const READ_ONLY: [(&str, &str); 6] = [
+    ("/claimed_at", "Nothing changes it: the account was claimed then."),
+    ("/created_at", "Nothing changes it."),
+    ("/id", "Nothing changes it."),
+    ("/primary_email", "POST /v1/me/emails/{id}/make-primary changes it, with an address of GET /v1/me/emails."),
+    ("/role", "The operator alone changes it."),
+    ("/updated_at", "Every change sets it."),
+];
+
+/// A field that `GET` shows is known, and not to be changed.
+fn explain(fault: Fault) -> Fault {
+    match READ_ONLY.iter().find(|(pointer, _)| *pointer == fault.pointer) {
+        Some((_, how)) if fault.code == "unknown_field" => Fault::new(fault.pointer, "read_only", *how),
+        _ => fault,
     }
 }
 
@@ -242,7 +269,8 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 ///
 /// What is left out stays as it is, and `null` clears. With `If-Match` (the `ETag` of an answer, or `*`) the change is
 /// made only to that version, and is 412 otherwise; without it, to whatever is there. A change of nothing changes
-/// nothing, its `ETag` included. The address, the role and the times are not to be changed here.
+/// nothing, its `ETag` included. The id, the address, the role and the times are not to be changed here (`read_only`).
+/// All that is wrong with a change is said at once.
 #[utoipa::path(
     tag = "Me", operation_id = "change_me",
     request_body = MeChange,
@@ -252,8 +280,14 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     extensions(("x-problems" = json!(["precondition_failed"]))),
 )]
 #[patch("/v1/me")]
-pub async fn change_me(customer: Customer, only: IfMatch, body: Body<MeChange>) -> Result<HttpResponse, Problem> {
-    let change = ProfileChange::from(body.value);
+pub async fn change_me(
+    customer: Customer,
+    only: IfMatch,
+    body: PartialBody<MeChange>,
+) -> Result<HttpResponse, Problem> {
+    let faults: Vec<Fault> = body.faults.into_iter().map(explain).collect();
+    let Some(change) = body.value else { return Err(Error::Invalid(faults).into()) };
+    let change = ProfileChange { faults, ..change.into() };
     let changed = customer.write(move |work, who| {
         profile::change(work, who, &change, |now| only.allows(|| Some(ProfileBody::from(now.clone()))))
     });

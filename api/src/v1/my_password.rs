@@ -28,7 +28,8 @@ pub struct PasswordChange {
 ///
 /// Takes a fresh session, an address that was proven, and the current password where there is one. All other sessions
 /// end, and every mailed secret is void; this session goes on with the tokens of the answer, and only with them. It is
-/// fresh anew where the current password was sent. Every proven address is told.
+/// fresh anew where the current password was sent. Every proven address is told. The password that it is already is taken
+/// like any other, and does the same.
 #[utoipa::path(
     tag = "Me", operation_id = "set_my_password",
     request_body = PasswordChange,

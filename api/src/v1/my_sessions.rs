@@ -160,13 +160,13 @@ pub async fn end_my_session(customer: Customer, id: Id<SessionId>) -> Result<Htt
 pub struct OthersQuery {
     /// All but this one. It must be said, and be `true`.
     #[serde(default, deserialize_with = "is_true")]
-    #[param(required = true)]
-    pub others: bool,
+    #[param(value_type = bool, required = true)]
+    pub others: Option<bool>,
 }
 
 /// Anything else is no, and the answer to that says what to send.
-fn is_true<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
-    Ok(String::deserialize(from)? == "true")
+fn is_true<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
+    Ok(Some(String::deserialize(from)? == "true"))
 }
 
 /// How many there were.
@@ -187,9 +187,10 @@ pub struct SessionsEnded {
 )]
 #[delete("/v1/me/sessions")]
 pub async fn end_my_other_sessions(customer: Customer, query: Query<OthersQuery>) -> Result<HttpResponse, Problem> {
-    if !query.0.others {
+    if query.0.others != Some(true) {
+        let code = if query.0.others.is_none() { "required" } else { "not_one_of" };
         let detail = "Send others=true. To end this session, use DELETE /v1/sessions/current.";
-        return Err(Error::invalid("/others", "not_one_of", detail).into());
+        return Err(Error::invalid("/others", code, detail).into());
     }
     let ended = customer.write(own_sessions::end_others).await?;
     Ok(HttpResponse::Ok().json(SessionsEnded { ended }))

@@ -17,7 +17,7 @@ use super::identities::Given;
 use super::sessions::SessionBody;
 use super::social::{self, Asks, FlowBegun, FlowRequest};
 use crate::caller::Customer;
-use crate::extract::Body;
+use crate::extract::{Body, OptionalBody};
 use crate::flows;
 use crate::problem::Problem;
 use crate::providers::NativeToken;
@@ -133,8 +133,8 @@ async fn by_provider(state: &State, customer: &Customer, given: Given) -> Result
     customer.write_by(move |work, claims| reauthentication::by_provider(work, claims, flow, &arrival)).await
 }
 
-/// Asks for a code to one of my addresses.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+/// Asks for a code to one of my addresses. It may be left out.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub struct ReauthenticationCodeRequest {
@@ -166,16 +166,16 @@ impl From<Asked> for ReauthenticationCodeAsked {
 /// answer is the same and no mail is sent: the last code that came stays good.
 #[utoipa::path(
     tag = "Sessions", operation_id = "ask_for_reauthentication_code",
-    request_body = ReauthenticationCodeRequest,
+    request_body = Option<ReauthenticationCodeRequest>,
     responses((status = 202, description = "A mail is on its way, within the limits", body = ReauthenticationCodeAsked)),
     extensions(("x-problems" = json!(["method_disabled", "not_found", "address_needed"]))),
 )]
 #[post("/v1/me/reauthenticate/mail")]
 pub async fn ask_for_reauthentication_code(
     customer: Customer,
-    body: Body<ReauthenticationCodeRequest>,
+    body: OptionalBody<ReauthenticationCodeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let named = body.value.email_id.map(IdentityId);
+    let named = body.0.email_id.map(IdentityId);
     let asked = customer.write_by(move |work, claims| reauthentication::ask_for_code(work, claims, named)).await?;
     Ok(HttpResponse::Accepted().json(ReauthenticationCodeAsked::from(asked)))
 }

@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, delete, post, web};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::limits;
 use doorstep_core::session::{self, Issued};
 use doorstep_core::sign_in::SignInAsk;
+use doorstep_core::{Error, limits};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -78,6 +78,9 @@ impl SessionBody {
     }
 }
 
+const SLOWED: &str = "Wait for as many seconds as Retry-After says. A device that has signed in with the password before gets \
+                      through with its device_token.";
+
 /// Sign in
 ///
 /// The answer to a wrong password is the same, and takes as long, as that for an address without an account.
@@ -95,7 +98,11 @@ pub async fn sign_in(
 ) -> Result<HttpResponse, Problem> {
     let SignIn { email, password, device_token } = body.value;
     let (address, password) = flows::together(secrets::address(&email), flows::password(&password))?;
-    let issued = flows::sign_in(&state, &origin, SignInAsk { address, device_token }, password).await?;
+    let signed_in = flows::sign_in(&state, &origin, SignInAsk { address, device_token }, password).await;
+    let issued = signed_in.map_err(|error| match error {
+        slowed @ Error::TooMany { .. } => Problem { detail: Some(SLOWED.to_owned()), ..slowed.into() },
+        other => other.into(),
+    })?;
     Ok(HttpResponse::Created().json(SessionBody::of(&state, &issued)?))
 }
 
@@ -124,7 +131,7 @@ pub async fn refresh_session(
     body: Body<Refresh>,
 ) -> Result<HttpResponse, Problem> {
     let issued = flows::refresh(&state, &origin, &body.value.refresh_token).await.map_err(|error| match error {
-        doorstep_core::Error::SessionEnded => Problem::new(Code::SessionEnded),
+        Error::SessionEnded => Problem::new(Code::SessionEnded),
         other => other.into(),
     })?;
     Ok(HttpResponse::Ok().json(SessionBody::of(&state, &issued)?))

@@ -276,16 +276,13 @@ pub fn touch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     Ok(())
 }
 
+/// What is shown of an account stays as it is.
 pub fn raise_epoch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(id))?;
     let now = work.now();
     diesel::update(accounts::table)
         .filter(accounts::id.eq(id))
-        .set((
-            accounts::security_epoch.eq(accounts::security_epoch + 1),
-            accounts::epoch_began_at.eq(now),
-            accounts::updated_at.eq(now),
-        ))
+        .set((accounts::security_epoch.eq(accounts::security_epoch + 1), accounts::epoch_began_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }

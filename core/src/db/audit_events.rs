@@ -12,7 +12,7 @@ use crate::audit::{Actor, ActorKind};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId, RowId};
-use crate::page::PageAsk;
+use crate::page::Paging;
 
 pub fn insert(
     work: &mut Work<'_>,
@@ -47,7 +47,7 @@ pub fn list_of_account(
     account: AccountId,
     actions: &[&str],
     since: Timestamp,
-    ask: PageAsk,
+    ask: Paging,
 ) -> Result<Vec<Recorded>> {
     let mut query = audit_events::table
         .filter(audit_events::account_id.eq(account).and(audit_events::created_at.ge(since)))

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::conversation::{Channel, Conversation, Filter, Status, Visibility};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ConversationId, IdentityId};
-use crate::page::PageAsk;
+use crate::page::Paging;
 
 type Columns = (
     conversations::id,
@@ -111,7 +111,7 @@ pub fn any_shown(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
 }
 
 /// What an account may see, the latest first.
-pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask: PageAsk) -> Result<Vec<Conversation>> {
+pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask: Paging) -> Result<Vec<Conversation>> {
     let mut query = conversations::table
         .filter(conversations::account_id.eq(account).and(conversations::shown_at.is_not_null()))
         .order((conversations::shown_at.desc(), conversations::id.desc()))
@@ -151,7 +151,7 @@ pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask:
 }
 
 /// What has changed, the oldest change first.
-pub fn list_updated(work: &mut Work<'_>, since: Option<Timestamp>, ask: PageAsk) -> Result<Vec<Conversation>> {
+pub fn list_updated(work: &mut Work<'_>, since: Option<Timestamp>, ask: Paging) -> Result<Vec<Conversation>> {
     let mut query = conversations::table
         .order((conversations::updated_at, conversations::id))
         .select(COLUMNS)

@@ -12,7 +12,7 @@ use crate::conversation::{Author, Message, Visibility};
 use crate::error::{Error, Result};
 use crate::html::Html;
 use crate::id::{AccountId, ConversationId, IdentityId, MessageId};
-use crate::page::PageAsk;
+use crate::page::Paging;
 
 type Columns = (
     messages::id,
@@ -95,7 +95,7 @@ pub fn list(
     work: &mut Work<'_>,
     conversation: ConversationId,
     only: Option<Visibility>,
-    ask: PageAsk,
+    ask: Paging,
 ) -> Result<Vec<Message>> {
     let mut query = messages::table
         .filter(messages::conversation_id.eq(conversation))

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::device::{Device, network_of};
 use crate::error::Result;
 use crate::id::{AccountId, DeviceId, IdentityId, SessionId};
-use crate::page::PageAsk;
+use crate::page::Paging;
 use crate::profile::Kept;
 use crate::secret::RefreshToken;
 use crate::session::{EndReason, Session};
@@ -243,7 +243,7 @@ pub fn list_live(
     work: &mut Work<'_>,
     account: &Account,
     since: (Timestamp, Timestamp),
-    ask: PageAsk,
+    ask: Paging,
 ) -> Result<Vec<Seen>> {
     let mut query = sessions::table
         .filter(sessions::account_id.eq(account.id).and(sessions::ended_at.is_null()))
@@ -265,7 +265,7 @@ pub fn list_past(
     work: &mut Work<'_>,
     account: &Account,
     since: (Timestamp, Timestamp),
-    ask: PageAsk,
+    ask: Paging,
 ) -> Result<Vec<Seen>> {
     let over = sessions::ended_at
         .is_not_null()

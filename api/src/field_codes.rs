@@ -1,0 +1,35 @@
+//! The words for what is wrong with one field, parameter or header.
+
+/// What can be wrong with one field, and what it means. New words may come.
+pub const FIELD_CODES: &[(&str, &str)] = &[
+    ("required", "It is needed, and left out or empty."),
+    ("unknown_field", "There is no field or parameter of this name."),
+    ("duplicate_field", "It stands there more than once."),
+    ("wrong_type", "It is of another type than documented."),
+    ("not_one_of", "It is none of the words it can be."),
+    ("out_of_range", "It is a number that is too small or too large."),
+    ("invalid_length", "It has too few or too many characters or items."),
+    ("invalid_email", "It is no email address."),
+    ("invalid", "It does not have the form it should; the detail says which."),
+    ("too_short", "A password with too few characters."),
+    ("too_long", "A text or password with too many characters."),
+    ("control_characters", "A text with control characters."),
+    ("read_only", "It can be read, and is not changed here; the detail says what changes it."),
+    ("fixed", "It cannot be changed once it is set."),
+    ("wrong_password", "It is not the current password."),
+    ("common", "A password that is among the first somebody would guess."),
+    ("contains_email", "A password that is little more than the email address."),
+    ("contains_site_name", "A password that is little more than the name of the site."),
+    ("token_or_code", "A mailed secret is presented by token, or by code (with email, where nobody is signed in)."),
+    ("id_or_external_id", "A push names its conversation by id or by external_id."),
+    ("redirect_or_native", "A flow is begun by redirect_uri and code_challenge, or by native."),
+    ("not_allowed", "The operator allows no such redirect URI."),
+    ("domain_not_allowed", "The admin takes no addresses of this domain."),
+    ("id_token_or_access_token", "A provider's token is sent as id_token or as access_token."),
+    ("code_or_token", "Linking is finished by code and code_verifier, or by flow_id and a token."),
+    (
+        "one_way",
+        "A session is made fresh by one of: password; mailed_code; code and code_verifier; flow_id and id_token.",
+    ),
+    ("idempotency_key_invalid", "The Idempotency-Key header is not 1 to 255 visible ASCII characters."),
+];
