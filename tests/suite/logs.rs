@@ -85,6 +85,20 @@ fn uses_every_secret(client: &Client, smtp: &SmtpServer) -> Vec<String> {
 }
 
 #[test]
+fn the_log_says_by_which_limit_a_mail_was_not_sent() {
+    let smtp = SmtpServer::start();
+    let process = Process::start(&smtp, "text");
+    let client = Client::new(&format!("http://{}", process.address));
+    let asks = |email: &str| client.post("/v1/password-resets").json(&json!({ "email": email })).send().expect(202);
+    (0..4).for_each(|_| drop(asks("ada@example.org")));
+    let log = process.log();
+    assert!(log.contains("no mail: its address") && !log.contains("no mail: its caller"), "{log}");
+    (0..20).for_each(|n| drop(asks(&format!("nobody-{n}@example.org"))));
+    let log = process.log();
+    assert!(log.contains("no mail: its caller") && !log.contains("@example.org"), "{log}");
+}
+
+#[test]
 fn ht_07_a_log_line_is_one_request_and_no_secret() {
     for format in ["text", "json"] {
         let smtp = SmtpServer::start();

@@ -265,7 +265,7 @@ on_both! {
     fn who_is_written_to_first_is_the_requester(app) {
         let push = json!({
             "source": "desk", "external_id": "msg-1", "channel": "email", "direction": "outbound",
-            "agent": { "name": "Grace" }, "conversation": { "external_id": "case-1", "subject": "Your order" },
+            "agent": { "name": " Grace\u{202c}" }, "conversation": { "external_id": "case-1", "subject": "Your order" },
             "recipients": [
                 { "email": "boss@example.org", "role": "cc" }, { "email": "ada@example.org", "role": "to", "name": "Ada" },
                 { "email": "eve@example.org", "role": "to" },
@@ -278,7 +278,7 @@ on_both! {
         assert_eq!(pushed["account_id"], ada.account_id.as_str());
         let ada = app.signs_in("ada@example.org");
         let shown = messages(app, &ada, &pushed["conversation_id"]);
-        assert_eq!((&shown[0]["author"], &shown[0]["author_name"]), (&json!("agent"), &json!("Grace")));
+        assert_eq!((&shown[0]["author"], &shown[0]["author_name"]), (&json!("agent"), &json!("Grace")), "what hides is left out");
         assert_eq!(unread(app, &ada, &pushed["conversation_id"]), 1);
         for stranger in ["boss@example.org", "eve@example.org"] {
             let stranger = app.signs_up(stranger);
