@@ -7,13 +7,6 @@ use actix_web::dev::ServerHandle;
 use doorstep_core::clock::{Clock, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A signal, and whether requests in flight are finished when it comes.
-const SIGNALS: [(&str, fn() -> SignalKind, bool); 3] = [
-    ("SIGTERM", SignalKind::terminate, true),
-    ("SIGINT", SignalKind::interrupt, false),
-    ("SIGQUIT", SignalKind::quit, false),
-];
-
 /// When a server was asked to stop.
 #[derive(Debug, Clone)]
 pub struct Signals {
@@ -29,8 +22,14 @@ impl Signals {
 
     /// Stops a server at the first signal, from now on. To be called on the server's own thread.
     pub fn listen(&self, server: &ServerHandle) -> io::Result<()> {
-        for (name, kind, finish) in SIGNALS {
-            let mut signals = signal(kind())?;
+        // requests in flight are finished where nobody is in a hurry
+        let kinds = [
+            ("SIGTERM", SignalKind::terminate(), true),
+            ("SIGINT", SignalKind::interrupt(), false),
+            ("SIGQUIT", SignalKind::quit(), false),
+        ];
+        for (name, kind, finish) in kinds {
+            let mut signals = signal(kind)?;
             let (this, server) = (self.clone(), server.clone());
             actix_web::rt::spawn(async move {
                 while signals.recv().await.is_some() {
