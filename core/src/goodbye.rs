@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::access_token::AccessClaims;
 use crate::account::Role;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
@@ -81,7 +81,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let content = Some(MailContent::DeleteAccount { secret });
     mailed_secret::post(work, &address, &held, who.account.locale.as_deref(), (id, true), content)?;
     let account = who.account.id;
-    audit::record(work, "deletion.asked", Actor::Account(account), Some(account), &json!({}))?;
+    audit::record(work, Action::DeletionAsked, Actor::Account(account), Some(account), &json!({}))?;
     Ok(Asked::Confirm { address, expires_at })
 }
 
@@ -193,7 +193,7 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
         erase(work, gone)?;
     }
     db::leavers::mark_deleted(work, account)?;
-    audit::record(work, "account.deleted", Actor::Account(account), Some(account), &json!({}))?;
+    audit::record(work, Action::AccountDeleted, Actor::Account(account), Some(account), &json!({}))?;
     db::audit_events::forget(work, account)?;
     outbox::post_event(work, "account.deleted", account, &json!({}))
 }

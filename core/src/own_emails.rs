@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::access_token::AccessClaims;
 use crate::account::Role;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
@@ -282,8 +282,8 @@ fn attach(work: &mut Work<'_>, who: &SignedIn, challenge: &Challenge, method: Pr
     let identity = taken.identities.first().copied().ok_or(Error::SecretGone)?;
     // what was mailed while it was nobody's
     db::challenges::void_of_address(work, &challenge.address)?;
-    let detail = json!({ "identity_id": identity, "proof": method });
-    audit::record(work, "email.added", Actor::Account(account), Some(account), &detail)?;
+    let detail = json!({ "identity_id": identity, "method": method });
+    audit::record(work, Action::EmailAdded, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.linked", account, &json!({ "kind": key.kind, "identity_id": identity }))?;
     let (address, at) = (mail::plain(&challenge.address), work.now());
     undo::tell(work, &before, told, |undo| MailContent::EmailAdded { address: address.clone(), at, undo })?;
@@ -311,7 +311,7 @@ pub fn make_primary(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Res
     let before = undo::remember(work, account)?;
     db::identities::make_primary(work, account, identity.id)?;
     let detail = json!({ "identity_id": identity.id });
-    audit::record(work, "email.made_primary", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::EmailMadePrimary, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "account.updated", account, &json!({ "fields": ["primary_email"] }))?;
     let (address, at) = (mail::plain(&EmailAddress::stored(&identity.key.subject)?), work.now());
     let content = |undo| MailContent::PrimaryEmailChanged { address: address.clone(), at, undo };
@@ -356,7 +356,7 @@ pub fn remove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<()
     let detail = json!({
         "identity_id": identity.id, "sessions_ended": ended, "password_removed": others.is_empty(),
     });
-    audit::record(work, "email.removed", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::EmailRemoved, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
     let (address, at) = (mail::plain(&EmailAddress::stored(&identity.key.subject)?), work.now());
     let content = |undo| MailContent::EmailRemoved { address: address.clone(), at, undo };
