@@ -20,7 +20,6 @@ use crate::id::AccountId;
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::mail::{Mail, MailContent};
 use crate::own_emails::Shown;
-use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
 use crate::{limits, linking, mailed_secret, outbox, throttle, undo, ways_in};
 
@@ -153,19 +152,12 @@ fn is_not_the_last_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
 }
 
 fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown: &Shown) -> Result<Challenge> {
-    let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::DeleteAccount)?;
-    asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
-    let now = work.now();
     match shown {
-        Shown::Token(text) => {
-            let found = match OpaqueToken::parse(text) {
-                Some(token) => db::challenges::find_by_token(work, &token.hash())?,
-                None => None,
-            };
-            let found = found.and_then(|found| asked.into_iter().find(|challenge| challenge.id == found.id));
-            found.ok_or_else(|| Error::SecretUnknown.and_keep())
-        }
+        Shown::Token(token) => challenge::recognise_in_session(work, ChallengePurpose::DeleteAccount, who, token),
         Shown::Code(code) => {
+            let mut asked =
+                db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::DeleteAccount)?;
+            asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
             // one that was asked for meanwhile, at an address that is not held, is not what this code is for
             let mine: Vec<IdentityKey> =
                 db::identities::list(work, who.account.id)?.into_iter().map(|identity| identity.key).collect();
@@ -173,6 +165,7 @@ fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown
                 let key = IdentityKey::email(&c.address);
                 (mine.contains(&key) || undoers.contains(&key)) && work.holds(Lock::Identity(&key))
             };
+            let now = work.now();
             asked.retain(|c| challenge::takes_codes(c, now) && held(c));
             challenge::match_code(work, asked, code)
         }
