@@ -74,7 +74,7 @@ problems! {
     NotFound = "not_found", 404, "There is nothing here",
         "Check the path and the id. What belongs to somebody else is answered like this too.";
     SecretNotFound = "secret_not_found", 404, "The link or code is not right",
-        "Let the person check the code or the link. A right code is answered like this too once five wrong ones have spent it, or a newer mail has replaced it: offer a new mail. The link is not spent by wrong codes.";
+        "Let the person check the code or the link, and offer a new mail. A code is answered like this when it is wrong, was used, was replaced by a newer mail, is older than ten minutes, or was spent by five wrong ones. The mail's link lasts longer, and wrong codes do not spend it.";
     FlowNotFound = "flow_not_found", 404, "This sign-in is not known",
         "Begin a new flow. A code is good with the verifier of its own flow alone; linking, and making a session fresh, with the session that began it.";
     MethodNotAllowed = "method_not_allowed", 405, "The resource has no such method",
@@ -105,8 +105,8 @@ problems! {
         "The detail says why.";
     MergeUndoable = "merge_undoable", 409, "An account that came into this one can still be taken back",
         "Wait until 72 hours have passed since the merge, or undo it by the link that was mailed: whoever had the other account may not know of it yet.";
-    SecretExpired = "secret_expired", 410, "The link or code was used, replaced, or is too old",
-        "Ask for a new mail.";
+    SecretExpired = "secret_expired", 410, "The link was used, replaced, or is too old",
+        "Offer a new mail, where one can be asked for. A right code is answered like this only where what it was mailed for has become impossible since.";
     AccountMerged = "account_merged", 410, "The account has become part of another",
         "Go on with that one: survivor_id is its id, and the Link header leads to it.";
     AccountDeleted = "account_deleted", 410, "The account was deleted",
@@ -173,7 +173,7 @@ pub struct Problem {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "https://auth.shop.example/problems/secret-expired",
-    "title": "The link or code was used, replaced, or is too old",
+    "title": "The link was used, replaced, or is too old",
     "status": 410,
     "code": "secret_expired",
     "detail": "Ask for a new mail.",

@@ -25,20 +25,33 @@ pub fn require_what_answers_have(document: &mut Value) {
     }
 }
 
-/// A secret is presented in one of two ways, and a conversation is named in one of two.
+/// Fields that a request has together or not at all.
+const TOGETHER: [(&str, &str); 3] = [("email", "code"), ("code", "code_verifier"), ("redirect_uri", "code_challenge")];
+
+/// What is sent in one of several ways says which fields go together. Never by `oneOf`, which the descriptions say in its
+/// place: generators leave out what has one beside its properties, or make a type of each way.
 pub fn tell_alternatives(document: &mut Value) {
-    for schema in
-        schemas(document).into_iter().flat_map(|schemas| schemas.values_mut()).filter_map(Value::as_object_mut)
-    {
-        let has = |name: &str| schema.get("properties").is_some_and(|properties| properties.get(name).is_some());
-        let ways = if has("token") && has("email") && has("code") {
-            json!([{ "required": ["token"] }, { "required": ["email", "code"] }])
-        } else if has("id") && has("external_id") && !has("account_id") {
-            json!([{ "required": ["id"] }, { "required": ["external_id"] }])
-        } else {
-            continue;
+    let asked = reachable(document, |operation| operation.get("requestBody"));
+    for name in asked {
+        let found = schemas(document).and_then(|schemas| schemas.get_mut(&name)).and_then(Value::as_object_mut);
+        let Some(schema) = found else { continue };
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
+        let required = schema.get("required").and_then(Value::as_array);
+        let optional = |name: &str| {
+            properties.contains_key(name) && required.is_none_or(|required| !required.iter().any(|word| word == name))
         };
-        schema.insert("oneOf".to_owned(), ways);
+        let pairs = TOGETHER.iter().filter(|(one, other)| optional(one) && optional(other));
+        let together: Map<String, Value> = pairs
+            .flat_map(|(one, other)| [((*one).to_owned(), json!([other])), ((*other).to_owned(), json!([one]))])
+            .collect();
+        let one_of_two = properties.len() == 2 && optional("token") && optional("code");
+        if !together.is_empty() {
+            schema.insert("dependentRequired".to_owned(), Value::Object(together));
+        }
+        if one_of_two {
+            schema.insert("minProperties".to_owned(), json!(1));
+            schema.insert("maxProperties".to_owned(), json!(1));
+        }
     }
 }
 
@@ -118,6 +131,28 @@ mod tests {
         assert_eq!(required("Asked"), None);
         assert_eq!(required("Answered"), Some(json!(["b", "a", "c"])));
         assert_eq!(required("Inner"), Some(json!(["d"])));
+    }
+
+    #[test]
+    fn what_is_sent_together_or_alone_is_told() {
+        let text = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), json!({}))).collect::<Map<_, _>>();
+        let asked = |name: &str| json!({ "requestBody": { "$ref": format!("#/components/schemas/{name}") } });
+        let mut document = json!({
+            "paths": { "/x": { "post": asked("Either"), "put": asked("Secret"), "patch": asked("Needed") } },
+            "components": { "schemas": {
+                "Either": { "properties": text(&["token", "code"]) },
+                "Secret": { "properties": text(&["token", "email", "code", "password"]), "required": ["password"] },
+                "Needed": { "properties": text(&["code", "code_verifier"]), "required": ["code", "code_verifier"] },
+            } },
+        });
+        tell_alternatives(&mut document);
+        let of = |name: &str| document.pointer(&format!("/components/schemas/{name}")).unwrap();
+        assert_eq!(
+            (of("Either").get("minProperties"), of("Either").get("maxProperties")),
+            (Some(&json!(1)), Some(&json!(1)))
+        );
+        assert_eq!(of("Secret").get("dependentRequired"), Some(&json!({ "email": ["code"], "code": ["email"] })));
+        assert_eq!(of("Needed").as_object().unwrap().len(), 2);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use doorstep_core::account::{AccountState, Role};
 use doorstep_core::activity::By;
 use doorstep_core::conversation::{Author, Channel, Status, Visibility};
 use doorstep_core::custom_field::{FieldType, VisibleTo};
-use doorstep_core::identity::IdentityKind;
+use doorstep_core::identity::{IdentityKind, ProofMethod};
 use doorstep_core::interaction::{Direction, Dmarc, PushOutcome};
+use doorstep_core::session::EndReason;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -74,6 +75,12 @@ sets! {
     EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
     ActivityActor = By::ALL.iter().map(|by| by.as_str()).collect(),
         "`unsigned`: whoever showed what was mailed to one of my addresses, or came by a provider, without being signed in. `support`: the help desk.";
+    ActivityMethod = std::iter::once("password").chain(ProofMethod::ALL.iter().map(|proof| proof.as_str())).collect(),
+        "By what somebody showed who they are.";
+    ActivityReason = EndReason::ALL.iter().map(|reason| reason.as_str()).chain(["unlink_others", "undone"]).collect(),
+        "Of a session: `signed_out_elsewhere`, its owner ended it from another; `reused`, a refresh token was shown that had been \
+         replaced long before; `method_off`, its way to sign in was turned off. Of an identity: `unlink_others`, a recovery dropped it; \
+         `undone`, the undo of a change of addresses did it.";
     SessionMethod = vec!["password", "sign_up", "provider"],
         "`sign_up`: by the mail that confirmed the sign-up.";
     EmailState = vec!["proven", "pending"], "`pending`: what was mailed to it has not been shown yet.";

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::audit::ActorKind;
+use crate::audit::{Action, ActorKind};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::device;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId};
-use crate::page::{List, Page, PageAsk};
+use crate::page::{Page, PageAsk};
 use crate::session::SignedIn;
 
 /// An event of the audit trail as it is stored.
@@ -16,7 +16,7 @@ use crate::session::SignedIn;
 pub struct Recorded {
     pub id: AuditEventId,
     pub at: Timestamp,
-    pub action: String,
+    pub action: Action,
     pub actor: ActorKind,
     pub actor_id: Option<uuid::Uuid>,
     pub address: Option<String>,
@@ -56,50 +56,65 @@ impl By {
 pub struct Activity {
     pub id: AuditEventId,
     pub at: Timestamp,
-    pub action: String,
+    pub action: Action,
     pub by: By,
     /// The network that it came from.
     pub network: Option<String>,
     pub detail: Map<String, Value>,
 }
 
-/// What an owner is told of, and what of each: everything else is the house's own.
-const TOLD: [(&str, &[&str]); 22] = [
-    ("account.created", &["proof", "provider"]),
-    ("account.claimed", &["proof", "provider", "sessions_ended", "ways_in_dropped"]),
-    ("account.exported", &[]),
-    ("account.merged", &["identities", "conversations"]),
-    ("account.parted", &[]),
-    ("account.recovered", &["proof", "sessions_ended", "ways_in_dropped"]),
-    ("account.role_changed", &["role"]),
-    ("account.updated", &["fields"]),
-    ("deletion.asked", &[]),
-    ("email.added", &["identity_id", "proof"]),
-    ("email.made_primary", &["identity_id"]),
-    ("email.removed", &["identity_id", "sessions_ended", "password_removed"]),
-    ("email.undone", &["back_to", "sessions_ended", "ways_in_dropped", "password"]),
-    ("identity.linked", &["kind", "provider", "identity_id", "why"]),
-    ("identity.unlinked", &["kind", "sessions_ended", "why"]),
-    ("password.changed", &["sessions_ended"]),
-    ("password.set", &["sessions_ended"]),
-    ("session.created", &["session_id", "method", "known_device"]),
-    ("session.ended", &["session_id", "reason"]),
-    ("session.new_device", &["session_id", "device", "network"]),
-    ("session.reauthenticated", &["session_id", "how"]),
-    ("session.revoked", &["reason"]),
-];
+/// What of an action's detail the owner of its account is told; `None` where it is the house's own.
+#[must_use]
+pub const fn told(action: Action) -> Option<&'static [&'static str]> {
+    Some(match action {
+        Action::AccountCreated => &["method", "provider"],
+        Action::AccountClaimed => &["method", "provider", "sessions_ended", "ways_in_dropped"],
+        Action::AccountRecovered => &["method", "sessions_ended", "ways_in_dropped"],
+        Action::AccountRoleChanged => &["role"],
+        Action::AccountUpdated => &["fields"],
+        Action::AccountExported | Action::AccountMerged | Action::AccountParted | Action::DeletionAsked => &[],
+        Action::EmailAdded => &["identity_id", "method"],
+        Action::EmailMadePrimary => &["identity_id"],
+        Action::EmailRemoved => &["identity_id", "sessions_ended", "password_removed"],
+        Action::EmailUndone => &["back_to", "sessions_ended", "ways_in_dropped", "password_removed"],
+        Action::IdentityLinked => &["kind", "provider", "identity_id", "reason"],
+        Action::IdentityUnlinked => &["kind", "sessions_ended", "reason"],
+        Action::PasswordChanged | Action::PasswordSet => &["sessions_ended"],
+        Action::SessionCreated => &["session_id", "method", "provider", "known_device"],
+        Action::SessionEnded => &["session_id", "reason"],
+        Action::SessionNewDevice => &["session_id", "device", "network"],
+        Action::SessionReauthenticated => &["session_id", "method", "provider"],
+        Action::AccountCustomUpdated
+        | Action::AccountDeleted
+        | Action::AdminInvited
+        | Action::ApiKeyCreated
+        | Action::ConversationStarted
+        | Action::ConversationStatusChanged
+        | Action::CustomFieldCreated
+        | Action::CustomFieldDeleted
+        | Action::CustomFieldUpdated
+        | Action::IdentityMoved
+        | Action::IdentityObserved
+        | Action::MessageCreated
+        | Action::SigningKeyRotated => return None,
+    })
+}
+
+/// All that owners are told of, with what of each.
+pub fn all_told() -> impl Iterator<Item = (Action, &'static [&'static str])> {
+    Action::ALL.iter().filter_map(|action| Some((*action, told(*action)?)))
+}
 
 /// What has happened since the account is its owner's, the latest first.
 pub fn list(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<Activity>> {
-    let ask = ask.of(List::named("my activity"))?;
     let since = who.account.claimed_at.unwrap_or(who.account.created_at);
-    let actions: Vec<&str> = TOLD.iter().map(|(action, _)| *action).collect();
+    let actions: Vec<Action> = all_told().map(|(action, _)| action).collect();
     let rows = db::audit_events::list_of_account(work, who.account.id, &actions, since, ask)?;
     let page = ask.page(rows, |row| (row.at, row.id.0));
-    Ok(page.map(|row| told(row, who.account.id)))
+    Ok(page.map(|row| tell(row, who.account.id)))
 }
 
-fn told(event: Recorded, account: AccountId) -> Activity {
+fn tell(event: Recorded, account: AccountId) -> Activity {
     let by = match event.actor {
         ActorKind::Account if event.actor_id == Some(account.0) => By::Me,
         ActorKind::Nobody => By::Unsigned,
@@ -107,9 +122,10 @@ fn told(event: Recorded, account: AccountId) -> Activity {
         ActorKind::Operator | ActorKind::Account => By::Operator,
         ActorKind::System => By::System,
     };
-    let fields = TOLD.iter().find(|(action, _)| *action == event.action).map_or(&[][..], |(_, fields)| fields);
+    let fields = told(event.action).unwrap_or_default();
+    let is_told = |name: &String, value: &Value| fields.contains(&name.as_str()) && !value.is_null();
     let detail = match event.detail {
-        Value::Object(all) => all.into_iter().filter(|(name, _)| fields.contains(&name.as_str())).collect(),
+        Value::Object(all) => all.into_iter().filter(|(name, value)| is_told(name, value)).collect(),
         _ => Map::new(),
     };
     let address = event.address.filter(|_| matches!(by, By::Me | By::Unsigned));

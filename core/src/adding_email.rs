@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::access_token::AccessClaims;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
@@ -22,7 +22,6 @@ use crate::linking::{self, Answer, Ask, House, Linking};
 use crate::mail::{self, MailContent};
 use crate::own_emails::{self, OwnEmail};
 use crate::ownership::{self, Proven};
-use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
 use crate::settings::{self, SignUpPolicy};
 use crate::{limits, mailed_secret, outbox, throttle, undo_offers, ways_in};
@@ -212,23 +211,17 @@ fn recognise(
     address: &EmailAddress,
     shown: &Shown,
 ) -> Result<(Challenge, ProofMethod)> {
-    let live = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::AddEmail)?;
-    let mut asked: Vec<Challenge> = live
-        .into_iter()
-        .filter(|challenge| challenge.address == *address && challenge.session == Some(who.session.id))
-        .filter(|challenge| challenge.epoch == Some(who.account.security_epoch))
-        .collect();
     match shown {
-        Shown::Token(text) => {
-            let found = match OpaqueToken::parse(text) {
-                Some(token) => db::challenges::find_by_token(work, &token.hash())?,
-                None => None,
-            };
-            let found = found.and_then(|found| asked.into_iter().find(|challenge| challenge.id == found.id));
-            Ok((found.ok_or_else(|| Error::SecretUnknown.and_keep())?, ProofMethod::MailedLink))
+        Shown::Token(token) => {
+            let found = challenge::recognise_in_session(work, ChallengePurpose::AddEmail, who, token)?;
+            let same = found.address == *address;
+            if same { Ok((found, ProofMethod::MailedLink)) } else { Err(Error::SecretUnknown.and_keep()) }
         }
         Shown::Code(code) => {
             let now = work.now();
+            let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::AddEmail)?;
+            asked.retain(|challenge| challenge.address == *address && challenge.session == Some(who.session.id));
+            asked.retain(|challenge| challenge.epoch == Some(who.account.security_epoch));
             asked.retain(|challenge| challenge::takes_codes(challenge, now));
             Ok((challenge::match_code(work, asked, code)?, ProofMethod::MailedCode))
         }
@@ -247,8 +240,8 @@ fn attach(work: &mut Work<'_>, who: &SignedIn, challenge: &Challenge, method: Pr
     end(work, account, &challenge.address)?;
     // what was mailed while it was nobody's
     db::challenges::void_of_address(work, &challenge.address)?;
-    let detail = json!({ "identity_id": identity, "proof": method });
-    audit::record(work, "email.added", Actor::Account(account), Some(account), &detail)?;
+    let detail = json!({ "identity_id": identity, "method": method });
+    audit::record(work, Action::EmailAdded, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.linked", account, &json!({ "kind": key.kind, "identity_id": identity }))?;
     let (address, at) = (mail::plain(&challenge.address), work.now());
     undo_offers::tell(work, &before, told, |undo| MailContent::EmailAdded { address: address.clone(), at, undo })?;

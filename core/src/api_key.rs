@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::db::{self, Work};
@@ -120,7 +120,7 @@ pub fn create(
         revoked_at: None,
     };
     db::api_keys::insert(work, &key, &plain.hash())?;
-    audit::record(work, "api_key.created", actor, None, &json!({ "api_key_id": key.id, "scopes": key.scopes }))?;
+    audit::record(work, Action::ApiKeyCreated, actor, None, &json!({ "api_key_id": key.id, "scopes": key.scopes }))?;
     Ok((key, plain))
 }
 

@@ -19,6 +19,46 @@ words! {
     }
 }
 
+words! {
+    /// What was done. What of it its account's owner is told, [`crate::activity::told`] says.
+    pub enum Action {
+        SessionCreated = "session.created",
+        SessionReauthenticated = "session.reauthenticated",
+        SessionNewDevice = "session.new_device",
+        SessionEnded = "session.ended",
+        AccountCreated = "account.created",
+        AccountClaimed = "account.claimed",
+        AccountRecovered = "account.recovered",
+        AccountUpdated = "account.updated",
+        AccountCustomUpdated = "account.custom_updated",
+        AccountRoleChanged = "account.role_changed",
+        AccountMerged = "account.merged",
+        AccountParted = "account.parted",
+        AccountExported = "account.exported",
+        AccountDeleted = "account.deleted",
+        DeletionAsked = "deletion.asked",
+        PasswordSet = "password.set",
+        PasswordChanged = "password.changed",
+        EmailAdded = "email.added",
+        EmailMadePrimary = "email.made_primary",
+        EmailRemoved = "email.removed",
+        EmailUndone = "email.undone",
+        IdentityLinked = "identity.linked",
+        IdentityUnlinked = "identity.unlinked",
+        IdentityObserved = "identity.observed",
+        IdentityMoved = "identity.moved",
+        ConversationStarted = "conversation.started",
+        ConversationStatusChanged = "conversation.status_changed",
+        MessageCreated = "message.created",
+        CustomFieldCreated = "custom_field.created",
+        CustomFieldUpdated = "custom_field.updated",
+        CustomFieldDeleted = "custom_field.deleted",
+        ApiKeyCreated = "api_key.created",
+        SigningKeyRotated = "signing_key.rotated",
+        AdminInvited = "admin.invited",
+    }
+}
+
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
@@ -42,10 +82,11 @@ impl Actor {
     }
 }
 
-/// Writes an event down, in the transaction of the change it tells of.
+/// Writes an event down, in the transaction of the change it tells of. In a detail `method` is by what somebody showed who
+/// they are, with the `provider` where it was one; `reason` is why something happened that nobody asked for as such.
 pub fn record(
     work: &mut Work<'_>,
-    action: &str,
+    action: Action,
     actor: Actor,
     account: Option<AccountId>,
     detail: &Value,

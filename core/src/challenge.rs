@@ -14,6 +14,7 @@ use crate::identity::{IdentityKey, ProofMethod};
 use crate::limits;
 use crate::mail::MailedSecret;
 use crate::secret::{MailedCode, OpaqueToken};
+use crate::session::SignedIn;
 use crate::throttle;
 use crate::undo_offers::WaysBefore;
 
@@ -151,13 +152,14 @@ pub fn make(work: &mut Work<'_>, new: &New<'_>) -> Result<(ChallengeId, MailedSe
 }
 
 /// Recognises a presented secret of one of the purposes, without spending it. A wrong one is counted.
+///
+/// Only who shows the token of a link learns that it is no longer good: nobody comes by 256 bits by guessing. Every code that
+/// is not a live one is unknown, whether it is wrong, used, replaced or too old: else an address that something was mailed to
+/// would differ from one that nothing was (I7).
 pub fn recognise(work: &mut Work<'_>, purposes: &[ChallengePurpose], presented: &Presented) -> Result<Shown> {
     match presented {
         Presented::Token(text) => {
-            let found = match OpaqueToken::parse(text) {
-                Some(token) => db::challenges::find_by_token(work, &token.hash())?,
-                None => None,
-            };
+            let found = find_by_token(work, text)?;
             let Some(challenge) = found.filter(|challenge| purposes.contains(&challenge.purpose)) else {
                 throttle::before_try(work)?;
                 return Err(Error::SecretUnknown.and_keep());
@@ -168,6 +170,27 @@ pub fn recognise(work: &mut Work<'_>, purposes: &[ChallengePurpose], presented: 
             Ok(Shown { challenge, how: ProofMethod::MailedLink })
         }
         Presented::Code { address, code } => recognise_code(work, purposes, address, code),
+    }
+}
+
+/// Recognises the token of a link that is good in the session alone that asked for it, by the same rule; nothing is spent.
+/// The try was counted before.
+pub(crate) fn recognise_in_session(
+    work: &mut Work<'_>,
+    purpose: ChallengePurpose,
+    who: &SignedIn,
+    token: &str,
+) -> Result<Challenge> {
+    let theirs = |c: &Challenge| c.purpose == purpose && c.session == Some(who.session.id);
+    let found = find_by_token(work, token)?.filter(theirs).ok_or_else(|| Error::SecretUnknown.and_keep())?;
+    let same_epoch = found.epoch == Some(who.account.security_epoch);
+    if same_epoch && is_live(&found, work.now()) { Ok(found) } else { Err(Error::SecretGone) }
+}
+
+fn find_by_token(work: &mut Work<'_>, text: &str) -> Result<Option<Challenge>> {
+    match OpaqueToken::parse(text) {
+        Some(token) => db::challenges::find_by_token(work, &token.hash()),
+        None => Ok(None),
     }
 }
 

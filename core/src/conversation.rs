@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::db::{self, Work};
@@ -248,7 +248,7 @@ fn insert_started(
     db::conversations::insert(work, &conversation)?;
     let detail = json!({ "conversation_id": conversation.id });
     let actor = Actor::Account(who.account.id);
-    audit::record(work, "conversation.started", actor, Some(who.account.id), &detail)?;
+    audit::record(work, Action::ConversationStarted, actor, Some(who.account.id), &detail)?;
     outbox::post_event(work, "conversation.started", who.account.id, &detail)?;
     Ok(conversation)
 }
@@ -277,7 +277,7 @@ fn say(work: &mut Work<'_>, who: &SignedIn, into: &Conversation, body_text: &str
     db::read_marks::put(work, who.account.id, id, now)?;
     let detail = json!({ "conversation_id": id, "message_id": message.id });
     let actor = Actor::Account(who.account.id);
-    audit::record(work, "message.created", actor, Some(who.account.id), &detail)?;
+    audit::record(work, Action::MessageCreated, actor, Some(who.account.id), &detail)?;
     outbox::post_event(work, "message.created", who.account.id, &detail)?;
     Ok(message.id)
 }
@@ -325,7 +325,7 @@ pub fn set_status(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, statu
         db::conversations::touch(work, &before, None, Some(status))?;
         let detail = json!({ "conversation_id": id, "status": status });
         let actor = Actor::Account(who.account.id);
-        audit::record(work, "conversation.status_changed", actor, Some(who.account.id), &detail)?;
+        audit::record(work, Action::ConversationStatusChanged, actor, Some(who.account.id), &detail)?;
         outbox::post_event(work, "conversation.status_changed", who.account.id, &detail)?;
     }
     get(work, who, id)

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::json;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::db::{self, Lock, Work};
@@ -193,7 +193,7 @@ fn make(work: &mut Work<'_>, actor: Actor, key: &str, definition: &Definition) -
         CustomField { id, key: key.to_owned(), title, kind, choices, visible_to, created_at: now, updated_at: now };
     db::custom_fields::insert(work, &field)?;
     let detail = json!({ "key": key, "type": kind, "visible_to": visible_to });
-    audit::record(work, "custom_field.created", actor, None, &detail)?;
+    audit::record(work, Action::CustomFieldCreated, actor, None, &detail)?;
     Ok(field)
 }
 
@@ -218,7 +218,7 @@ fn change(work: &mut Work<'_>, actor: Actor, before: &CustomField, definition: &
     let field = CustomField { title, choices, visible_to, updated_at: work.now(), ..before.clone() };
     db::custom_fields::update(work, &field)?;
     let detail = json!({ "key": field.key, "changed": changed, "visible_to": field.visible_to });
-    audit::record(work, "custom_field.updated", actor, None, &detail)?;
+    audit::record(work, Action::CustomFieldUpdated, actor, None, &detail)?;
     Ok(field)
 }
 
@@ -231,7 +231,7 @@ pub fn delete(work: &mut Work<'_>, actor: Actor, key: &str, may: impl Fn(&Custom
         return Err(Error::Changed);
     }
     db::custom_fields::mark_deleted(work, field.id)?;
-    audit::record(work, "custom_field.deleted", actor, None, &json!({ "key": key }))
+    audit::record(work, Action::CustomFieldDeleted, actor, None, &json!({ "key": key }))
 }
 
 /// Erases what the next accounts have of a field that was deleted; says whether there is more to do.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::account::{Account, AccountState};
 use crate::api_key::ApiKey;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::custom_field;
 use crate::custom_values::{Editor, ShownValues, ValueChange};
@@ -83,7 +83,7 @@ pub fn change(
     }
     // an action of its own: what the owner may see of the trail has nothing of the fields of the desk alone
     let detail = json!({ "fields": changed.names() });
-    audit::record(work, "account.custom_updated", Actor::ApiKey(key.id), Some(id), &detail)?;
+    audit::record(work, Action::AccountCustomUpdated, Actor::ApiKey(key.id), Some(id), &detail)?;
     outbox::post_event(work, "account.updated", id, &detail)?;
     get(work, id)
 }

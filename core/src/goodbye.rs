@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::access_token::AccessClaims;
 use crate::account::Role;
 use crate::adding_email::Shown;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
@@ -20,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::id::AccountId;
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::mail::{Mail, MailContent};
-use crate::secret::OpaqueToken;
 use crate::session::{self, SignedIn};
 use crate::{limits, linking, mailed_secret, outbox, parting, throttle, undo_offers, ways_in};
 
@@ -83,7 +82,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let content = Some(MailContent::DeleteAccount { secret });
     mailed_secret::post(work, &address, &held, who.account.locale.as_deref(), (id, true), content)?;
     let account = who.account.id;
-    audit::record(work, "deletion.asked", Actor::Account(account), Some(account), &json!({}))?;
+    audit::record(work, Action::DeletionAsked, Actor::Account(account), Some(account), &json!({}))?;
     Ok(Asked::Confirm { address, expires_at })
 }
 
@@ -161,19 +160,12 @@ fn is_nobody_elses_too(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
 }
 
 fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown: &Shown) -> Result<Challenge> {
-    let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::DeleteAccount)?;
-    asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
-    let now = work.now();
     match shown {
-        Shown::Token(text) => {
-            let found = match OpaqueToken::parse(text) {
-                Some(token) => db::challenges::find_by_token(work, &token.hash())?,
-                None => None,
-            };
-            let found = found.and_then(|found| asked.into_iter().find(|challenge| challenge.id == found.id));
-            found.ok_or_else(|| Error::SecretUnknown.and_keep())
-        }
+        Shown::Token(token) => challenge::recognise_in_session(work, ChallengePurpose::DeleteAccount, who, token),
         Shown::Code(code) => {
+            let mut asked =
+                db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::DeleteAccount)?;
+            asked.retain(|c| c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch));
             // one that was asked for meanwhile, at an address that is not held, is not what this code is for
             let mine: Vec<IdentityKey> =
                 db::identities::list(work, who.account.id)?.into_iter().map(|identity| identity.key).collect();
@@ -181,6 +173,7 @@ fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown
                 let key = IdentityKey::email(&c.address);
                 (mine.contains(&key) || undoers.contains(&key)) && work.holds(Lock::Identity(&key))
             };
+            let now = work.now();
             asked.retain(|c| challenge::takes_codes(c, now) && held(c));
             challenge::match_code(work, asked, code)
         }
@@ -201,7 +194,7 @@ fn delete(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
         erase(work, gone)?;
     }
     db::leavers::mark_deleted(work, account)?;
-    audit::record(work, "account.deleted", Actor::Account(account), Some(account), &json!({}))?;
+    audit::record(work, Action::AccountDeleted, Actor::Account(account), Some(account), &json!({}))?;
     db::audit_events::forget(work, account)?;
     outbox::post_event(work, "account.deleted", account, &json!({}))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, AccountState};
 use crate::api_key::ApiKey;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::conversation::{Author, Channel, Conversation, Message, Status, Visibility};
 use crate::db::types::words;
@@ -247,7 +247,7 @@ fn home_for(work: &mut Work<'_>, first: &SeenKey, others: &[SeenKey], party: &Pa
 
 fn make_account(work: &mut Work<'_>, name: Option<&str>, by: &ApiKey) -> Result<Account> {
     let account = db::accounts::insert_unclaimed(work, name)?;
-    audit::record(work, "account.created", Actor::ApiKey(by.id), Some(account.id), &json!({ "by": "push" }))?;
+    audit::record(work, Action::AccountCreated, Actor::ApiKey(by.id), Some(account.id), &json!({ "by": "push" }))?;
     outbox::post_event(work, "account.created", account.id, &json!({}))?;
     Ok(account)
 }
@@ -282,7 +282,7 @@ fn add_contact_point(work: &mut Work<'_>, account: &Account, seen: &SeenKey, par
 fn observe(work: &mut Work<'_>, account: AccountId, seen: &SeenKey, party: &Party, by: &ApiKey) -> Result<Identity> {
     let new = db::identities::insert(work, account, &seen.key, seen.label.as_deref(), party.name.as_deref())?;
     let detail = json!({ "identity_id": new.id, "kind": seen.key.kind });
-    audit::record(work, "identity.observed", Actor::ApiKey(by.id), Some(account), &detail)?;
+    audit::record(work, Action::IdentityObserved, Actor::ApiKey(by.id), Some(account), &detail)?;
     Ok(new)
 }
 

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::account::Account;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::db::{self, Work};
 use crate::device::{self, Device};
 use crate::error::Result;
@@ -51,7 +51,7 @@ pub fn tell_if_new(work: &mut Work<'_>, account: &Account, session: &Session, kn
         Method::Password | Method::SignUp => None,
     };
     let detail = json!({ "session_id": session.id, "device": device.name(), "network": network });
-    audit::record(work, "session.new_device", Actor::Account(account.id), Some(account.id), &detail)?;
+    audit::record(work, Action::SessionNewDevice, Actor::Account(account.id), Some(account.id), &detail)?;
     if !throttle::may_tell_of_device(work, account.id)? {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::access_token::AccessClaims;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
             let taken = ownership::take(work, &[proven], Some(account))?;
             let detail =
                 json!({ "kind": arrival.key.kind, "provider": flow.provider, "identity_id": taken.identities.first() });
-            audit::record(work, "identity.linked", Actor::Account(account), Some(account), &detail)?;
+            audit::record(work, Action::IdentityLinked, Actor::Account(account), Some(account), &detail)?;
             outbox::post_event(work, "identity.linked", account, &detail)?;
             let named = Named::of_arrival(work.providers(), arrival);
             ways_in::tell_proven_addresses(work, account, &MailContent::IdentityLinked { named, at: work.now() })?;
@@ -117,7 +117,7 @@ pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Res
     let ended = db::sessions::end_of_identity(work, account, id, EndReason::Unlinked)?;
     db::identities::delete(work, &identity)?;
     let detail = json!({ "kind": identity.key.kind, "sessions_ended": ended });
-    audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::IdentityUnlinked, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
     let named = Named::of(work.providers(), &identity.key, identity.label.as_deref());
     ways_in::tell_proven_addresses(work, account, &MailContent::IdentityUnlinked { named, at: work.now() })

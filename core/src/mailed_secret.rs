@@ -4,7 +4,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::account::{Account, Role};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose, Presented, Shown};
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
@@ -194,7 +194,7 @@ pub fn confirm(work: &mut Work<'_>, confirm: &Confirm) -> Result<Confirmed> {
     tell(work, outcome, account, confirm.how, (ended, dropped))?;
     if let Some(role @ Role::Admin) = challenge.detail.role {
         db::accounts::set_role(work, account, role)?;
-        audit::record(work, "account.role_changed", Actor::Operator, Some(account), &json!({ "role": role }))?;
+        audit::record(work, Action::AccountRoleChanged, Actor::Operator, Some(account), &json!({ "role": role }))?;
     }
     let account = db::accounts::get(work, account)?;
     let session = if confirm.sign_in {
@@ -259,18 +259,18 @@ fn tell(
     (sessions_ended, dropped): (usize, usize),
 ) -> Result<()> {
     let action = match outcome {
-        Outcome::Create => "account.created",
-        Outcome::Claim | Outcome::ClaimPart => "account.claimed",
-        Outcome::Recover | Outcome::Refuse => "account.recovered",
+        Outcome::Create => Action::AccountCreated,
+        Outcome::Claim | Outcome::ClaimPart => Action::AccountClaimed,
+        Outcome::Recover | Outcome::Refuse => Action::AccountRecovered,
     };
     let detail = json!({
-        "proof": how, "part": outcome == Outcome::ClaimPart,
+        "method": how, "part": outcome == Outcome::ClaimPart,
         "sessions_ended": sessions_ended, "ways_in_dropped": dropped,
     });
     audit::record(work, action, Actor::Nobody, Some(account), &detail)?;
     outbox::post_event(
         work,
-        if outcome == Outcome::Recover { "account.updated" } else { action },
+        if outcome == Outcome::Recover { "account.updated" } else { action.as_str() },
         account,
         &json!({}),
     )?;
@@ -289,7 +289,7 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
         (Holder::Claimed, Some(account)) => {
             db::accounts::set_role(work, account.id, Role::Admin)?;
             let detail = json!({ "role": Role::Admin });
-            audit::record(work, "account.role_changed", Actor::Operator, Some(account.id), &detail)?;
+            audit::record(work, Action::AccountRoleChanged, Actor::Operator, Some(account.id), &detail)?;
             return Ok((account.id, None));
         }
         (_, Some(account)) => account.id,
@@ -311,6 +311,6 @@ pub fn invite_admin(work: &mut Work<'_>, address: &EmailAddress) -> Result<(Acco
         mailed: true,
     };
     let (_, secret) = challenge::make(work, &new)?;
-    audit::record(work, "admin.invited", Actor::Operator, Some(account), &json!({}))?;
+    audit::record(work, Action::AdminInvited, Actor::Operator, Some(account), &json!({}))?;
     Ok((account, Some(secret)))
 }

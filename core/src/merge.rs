@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::access_token::AccessClaims;
 use crate::account::{Account, AccountState, Role};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::ChallengePurpose;
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
@@ -139,6 +139,6 @@ pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId, by: Actor) 
     db::reading_grants::move_all(work, from, to)?;
     profile::hand_over(work, from, to)?;
     db::accounts::mark_merged(work, from, to)?;
-    audit::record(work, "account.merged", by, Some(to), &json!({ "from": from }))?;
+    audit::record(work, Action::AccountMerged, by, Some(to), &json!({ "from": from }))?;
     outbox::post_event(work, "account.merged", to, &json!({ "from": from }))
 }

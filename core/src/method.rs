@@ -33,6 +33,26 @@ impl Method {
     }
 }
 
+impl Method {
+    /// The word without the provider's name, which [`Self::provider`] gives.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::SignUp => "sign_up",
+            Self::Provider(_) => "provider",
+        }
+    }
+
+    #[must_use]
+    pub const fn provider(&self) -> Option<&ProviderName> {
+        match self {
+            Self::Provider(name) => Some(name),
+            Self::Password | Self::SignUp => None,
+        }
+    }
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use crate::access_token::AccessClaims;
 use crate::account::Role;
-use crate::adding_email::{self, Pending};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::email::EmailAddress;
@@ -110,7 +109,7 @@ pub fn make_primary(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Res
     let before = undo_offers::remember(work, account)?;
     db::identities::make_primary(work, account, identity.id)?;
     let detail = json!({ "identity_id": identity.id });
-    audit::record(work, "email.made_primary", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::EmailMadePrimary, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "account.updated", account, &json!({ "fields": ["primary_email"] }))?;
     let (address, at) = (mail::plain(&EmailAddress::stored(&identity.key.subject)?), work.now());
     let content = |undo| MailContent::PrimaryEmailChanged { address: address.clone(), at, undo };
@@ -155,7 +154,7 @@ pub fn remove(work: &mut Work<'_>, claims: &AccessClaims, id: Uuid) -> Result<()
     let detail = json!({
         "identity_id": identity.id, "sessions_ended": ended, "password_removed": others.is_empty(),
     });
-    audit::record(work, "email.removed", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::EmailRemoved, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
     let (address, at) = (mail::plain(&EmailAddress::stored(&identity.key.subject)?), work.now());
     let content = |undo| MailContent::EmailRemoved { address: address.clone(), at, undo };

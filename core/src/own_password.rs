@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::access_token::AccessClaims;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::db::{self, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
@@ -108,7 +108,7 @@ pub fn finish(
     // whoever has just shown the current password is here now; a first one shows nothing
     let shown_at = if candidate.stored.is_some() { work.now() } else { who.session.authenticated_at };
     let (issued, ended) = session::purge_others(work, &settings, &who, shown_at)?;
-    let action = if candidate.stored.is_some() { "password.changed" } else { "password.set" };
+    let action = if candidate.stored.is_some() { Action::PasswordChanged } else { Action::PasswordSet };
     audit::record(work, action, Actor::Account(account), Some(account), &json!({ "sessions_ended": ended }))?;
     outbox::post_event(work, "account.updated", account, &json!({ "fields": ["password"] }))?;
     ways_in::tell_proven_addresses(work, account, &MailContent::PasswordSet { at: work.now() })?;

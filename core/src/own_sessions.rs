@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ pub fn list_past(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Pa
 pub fn begin_export(work: &mut Work<'_>, who: &SignedIn) -> Result<Timestamp> {
     let account = who.account.id;
     throttle::before_export(work, account)?;
-    audit::record(work, "account.exported", Actor::Account(account), Some(account), &json!({}))?;
+    audit::record(work, Action::AccountExported, Actor::Account(account), Some(account), &json!({}))?;
     Ok(work.now())
 }
 

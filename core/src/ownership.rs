@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::account::{Account, AccountState};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
@@ -153,7 +153,7 @@ fn bring(work: &mut Work<'_>, one: &Proven<'_>, identity: Option<Identity>, to: 
     db::identities::move_to(work, &identity, to)?;
     db::conversations::move_with_requester(work, identity.id, from, to)?;
     let detail = json!({ "identity_id": identity.id, "kind": identity.key.kind, "to": to });
-    audit::record(work, "identity.moved", Actor::Nobody, Some(from), &detail)?;
+    audit::record(work, Action::IdentityMoved, Actor::Nobody, Some(from), &detail)?;
     if db::identities::list(work, from)?.is_empty() {
         merge::move_all(work, from, to, Actor::Nobody)?;
     } else {

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::account::AccountState;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{ChallengeDetail, ChallengePurpose};
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ pub fn part(work: &mut Work<'_>, before: &WaysBefore, survivor: AccountId, by: A
         if account != by {
             ways_in::tell_proven_addresses(work, account, &MailContent::AccountsParted { at: work.now() })?;
         }
-        audit::record(work, "account.parted", Actor::Nobody, Some(account), &json!({ "from": other }))?;
+        audit::record(work, Action::AccountParted, Actor::Nobody, Some(account), &json!({ "from": other }))?;
         outbox::post_event(work, "account.parted", account, &json!({ "from": other }))?;
     }
     Ok(())

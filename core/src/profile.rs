@@ -2,7 +2,7 @@
 
 use crate::access_token::AccessClaims;
 use crate::account::{self, Account, Change};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::custom_field::{self, CustomFields};
 use crate::custom_values::{Changed, CustomValues, Editor, ShownValues, ValueChange};
 use crate::db::{self, Work};
@@ -128,7 +128,7 @@ pub fn change(
     change.apply(&mut kept);
     db::accounts::update_profile(work, &kept)?;
     let (id, detail) = (kept.account.id, json!({ "fields": names }));
-    audit::record(work, "account.updated", Actor::Account(id), Some(id), &detail)?;
+    audit::record(work, Action::AccountUpdated, Actor::Account(id), Some(id), &detail)?;
     crate::outbox::post_event(work, "account.updated", id, &detail)?;
     Ok(Profile::of(&db::accounts::get_kept(work, id)?, &fields))
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::access_token::AccessClaims;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
@@ -12,13 +12,13 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::hashing::{PasswordHash, Verdict};
 use crate::id::{AccountId, FlowId, IdentityId};
-use crate::identity::{Identity, IdentityKey, IdentityKind};
+use crate::identity::{Identity, IdentityKey, IdentityKind, ProofMethod};
 use crate::limits;
 use crate::linking::{self, Presence};
 use crate::mail::MailContent;
 use crate::own_password;
 use crate::ownership;
-use crate::provider::Arrival;
+use crate::provider::{Arrival, ProviderName};
 use crate::session::{self, Issued, SignedIn};
 use crate::settings::{self, Method, Settings};
 use crate::social_flow::{self, FlowState, For};
@@ -92,7 +92,7 @@ pub fn finish_by_password(
         return Err(wrong_password());
     }
     throttle::password_was_right(work, counted)?;
-    freshen(work, &settings, &who, Method::Password.as_str())
+    freshen(work, &settings, &who, Method::Password.kind(), None)
 }
 
 /// The fault of a password that is not the one, or of an account that has none.
@@ -166,7 +166,7 @@ pub fn by_code(work: &mut Work<'_>, claims: &AccessClaims, code: &str) -> Result
     let open = asked(work, &who)?.into_iter().filter(|c| challenge::takes_codes(c, now) && held(c)).collect();
     let challenge = challenge::match_code(work, open, code)?;
     challenge::spend(work, challenge.id)?;
-    freshen(work, &settings, &who, "mailed_code")
+    freshen(work, &settings, &who, ProofMethod::MailedCode.as_str(), None)
 }
 
 /// What this session has asked for in this epoch, at addresses that are the owner's still: whoever reads the mail of one
@@ -197,13 +197,19 @@ pub fn by_provider(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arr
         Presence::NotTheOwner => return Err(Error::NotLinked.and_keep()),
     }
     let settings = settings::current(work)?;
-    freshen(work, &settings, &who, flow.provider.as_str())
+    freshen(work, &settings, &who, ProofMethod::Provider.as_str(), Some(&flow.provider))
 }
 
-fn freshen(work: &mut Work<'_>, settings: &Settings, who: &SignedIn, how: &str) -> Result<Issued> {
+fn freshen(
+    work: &mut Work<'_>,
+    settings: &Settings,
+    who: &SignedIn,
+    method: &str,
+    provider: Option<&ProviderName>,
+) -> Result<Issued> {
     let issued = session::freshen(work, settings, who)?;
     let account = who.account.id;
-    let detail = json!({ "session_id": who.session.id, "how": how });
-    audit::record(work, "session.reauthenticated", Actor::Account(account), Some(account), &detail)?;
+    let detail = json!({ "session_id": who.session.id, "method": method, "provider": provider });
+    audit::record(work, Action::SessionReauthenticated, Actor::Account(account), Some(account), &detail)?;
     Ok(issued)
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::access_token::AccessClaims;
 use crate::account::{Account, AccountState, Role};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::db::{self, Lock, Work};
@@ -275,7 +275,7 @@ pub(crate) fn end(work: &mut Work<'_>, session: &Session, reason: EndReason) -> 
     db::sessions::end(work, session, reason)?;
     let account = session.account_id;
     let detail = json!({ "session_id": session.id, "reason": reason });
-    audit::record(work, "session.ended", Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::SessionEnded, Actor::Account(account), Some(account), &detail)?;
     crate::outbox::post_event(work, "session.revoked", account, &json!({ "session_id": session.id, "reason": reason }))
 }
 

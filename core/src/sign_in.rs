@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ pub fn finish(work: &mut Work<'_>, ask: &SignInAsk, candidate: &Candidate, verdi
     let known = device.is_some();
     let issued = session::open(work, &settings, &account, Method::Password, None, device)?;
     let detail = json!({ "session_id": issued.session.id, "method": Method::Password, "known_device": known });
-    audit::record(work, "session.created", Actor::Account(id), Some(id), &detail)?;
+    audit::record(work, Action::SessionCreated, Actor::Account(id), Some(id), &detail)?;
     known_device::tell_if_new(work, &account, &issued.session, known)?;
     Ok(issued)
 }

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::types::Json;
 use crate::db::{self, Lock, Work};
@@ -106,7 +106,7 @@ pub fn rotate(work: &mut Work<'_>, actor: Actor) -> Result<(String, Timestamp)> 
     let signs_from = work.now() + limits::KEY_LEAD;
     db::signing_keys::retire_all(work, signs_from + limits::KEY_AFTERLIFE)?;
     let kid = make(work, signs_from)?;
-    audit::record(work, "signing_key.rotated", actor, None, &json!({ "kid": kid }))?;
+    audit::record(work, Action::SigningKeyRotated, actor, None, &json!({ "kid": kid }))?;
     Ok((kid, signs_from))
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::account::Account;
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
@@ -87,8 +87,11 @@ pub fn finish(work: &mut Work<'_>, flow: FlowId, arrival: &Arrival, device_token
             let device = known_device::find(work, device_token, account.id, account.security_epoch)?;
             let known = device.is_some();
             let issued = sign_in(work, &settings, &flow, FlowState::Presented, (&account, identity.id), device)?;
-            let detail = json!({ "session_id": issued.session.id, "method": method, "known_device": known });
-            audit::record(work, "session.created", Actor::Account(account.id), Some(account.id), &detail)?;
+            let detail = json!({
+                "session_id": issued.session.id, "method": method.kind(), "provider": method.provider(),
+                "known_device": known,
+            });
+            audit::record(work, Action::SessionCreated, Actor::Account(account.id), Some(account.id), &detail)?;
             known_device::tell_if_new(work, &account, &issued.session, known)?;
             Ok(Finished::SignedIn(Box::new(issued)))
         }
@@ -173,13 +176,13 @@ fn own(
 
 /// Rule 9's last words.
 fn tell(work: &mut Work<'_>, flow: &Flow, arrival: &Arrival, taken: &Taken, sessions_ended: usize) -> Result<()> {
-    let action = if taken.how == How::Created { "account.created" } else { "account.claimed" };
+    let action = if taken.how == How::Created { Action::AccountCreated } else { Action::AccountClaimed };
     let part = taken.how == How::ClaimedInPart;
     let detail = json!({
-        "proof": ProofMethod::Provider, "provider": flow.provider, "part": part, "sessions_ended": sessions_ended,
+        "method": ProofMethod::Provider, "provider": flow.provider, "part": part, "sessions_ended": sessions_ended,
     });
     audit::record(work, action, Actor::Nobody, Some(taken.account), &detail)?;
-    outbox::post_event(work, action, taken.account, &json!({}))?;
+    outbox::post_event(work, action.as_str(), taken.account, &json!({}))?;
     if taken.how == How::Created {
         return Ok(());
     }

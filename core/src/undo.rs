@@ -12,7 +12,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::account::{Account, AccountState};
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengePurpose, Presented};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
@@ -175,9 +175,9 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     ways_in::tell(work, account, told, &MailContent::EmailChangesUndone { at: work.now() })?;
     let detail = json!({
         "back_to": before.at, "sessions_ended": ended, "ways_in_dropped": dropped.len(),
-        "password": if undo.password.is_some() { "set" } else { "removed" },
+        "password_removed": undo.password.is_none(),
     });
-    audit::record(work, "email.undone", Actor::Nobody, Some(account), &detail)?;
+    audit::record(work, Action::EmailUndone, Actor::Nobody, Some(account), &detail)?;
     outbox::post_event(work, "account.updated", account, &json!({ "fields": ["primary_email"] }))?;
     let account = db::accounts::get(work, account)?;
     let device = DeviceToken { device: work.new_id(), account: account.id, epoch: account.security_epoch, knows: true };
@@ -260,8 +260,8 @@ fn bring_back(work: &mut Work<'_>, before: &WaysBefore) -> Result<()> {
             // what was mailed while it was nobody's
             db::challenges::void_of_address(work, &EmailAddress::stored(&was.key.subject)?)?;
         }
-        let detail = json!({ "kind": was.key.kind, "why": "undone" });
-        audit::record(work, "identity.linked", Actor::Nobody, Some(account), &detail)?;
+        let detail = json!({ "kind": was.key.kind, "reason": "undone" });
+        audit::record(work, Action::IdentityLinked, Actor::Nobody, Some(account), &detail)?;
         outbox::post_event(work, "identity.linked", account, &json!({ "kind": was.key.kind }))?;
     }
     Ok(())

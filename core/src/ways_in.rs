@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::{self, Actor};
+use crate::audit::{self, Action, Actor};
 use crate::db::{self, Lock, Work};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, IdentityId};
@@ -97,7 +97,7 @@ pub fn drop_all_but(
     work: &mut Work<'_>,
     account: AccountId,
     keep: impl Fn(&Identity) -> bool,
-    why: &str,
+    reason: &str,
 ) -> Result<Vec<Identity>> {
     let mine = db::identities::list_proven(work, account)?;
     let mut dropped = Vec::new();
@@ -106,8 +106,8 @@ pub fn drop_all_but(
             return Err(Error::Overtaken); // it came after they were held
         }
         db::identities::delete(work, &identity)?;
-        let detail = json!({ "kind": identity.key.kind, "why": why });
-        audit::record(work, "identity.unlinked", Actor::Account(account), Some(account), &detail)?;
+        let detail = json!({ "kind": identity.key.kind, "reason": reason });
+        audit::record(work, Action::IdentityUnlinked, Actor::Account(account), Some(account), &detail)?;
         outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
         dropped.push(identity);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, in_parallel};
-use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
+use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD, SecretMail};
 use doorstep_tests::social::signed_in;
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
@@ -102,6 +102,27 @@ on_both! {
         let fresh = app.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(&json!({ "password": PASSWORD })).send();
         let ada = SignedIn::of(&fresh.expect(200));
         confirms(app, &ada, &json!({ "token": mail.token })).expect(204);
+    }
+
+    fn a_link_that_was_replaced_or_is_too_old_is_gone_and_its_code_is_unknown(app) {
+        let ada = ada(app);
+        asks(app, &ada).expect(202);
+        let older = app.secret_mailed_to(ADA);
+        asks(app, &ada).expect(202);
+        let newer = app.secret_mailed_to(ADA);
+        let is_gone = |who: &SignedIn, mail: &SecretMail| {
+            assert_eq!(confirms(app, who, &json!({ "token": mail.token })).expect(410).code(), "secret_expired");
+            let code = confirms(app, who, &json!({ "code": mail.code })).expect(404);
+            let never = confirms(app, who, &json!({ "code": "AAAA-AAAA" })).expect(404);
+            assert_eq!((code.code(), &code.json()["detail"]), (never.code(), &never.json()["detail"]));
+        };
+        is_gone(&ada, &older);
+        let other = app.signs_in(ADA);
+        assert_eq!(confirms(app, &other, &json!({ "token": older.token })).expect(404).code(), "secret_not_found");
+        app.advance(Duration::from_secs(1801));
+        let ada = SignedIn::of(&app.refreshes(&ada.refresh_token).expect(200));
+        let again = app.client.post("/v1/me/reauthenticate").bearer(&ada.access_token).json(&json!({ "password": PASSWORD }));
+        is_gone(&SignedIn::of(&again.send().expect(200)), &newer);
     }
 
     fn a_recovery_between_ends_it(app) {

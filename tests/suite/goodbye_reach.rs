@@ -195,10 +195,9 @@ on_both_with_providers! {
         let mail = social.secret_mailed_to(ADA);
         merges(social, &ada, &other, true).expect(200);
         merges(social, &ada, &other, false).expect(200);
-        for shown in [json!({ "token": mail.token }), json!({ "code": mail.code })] {
-            let refused: Answer = confirms(social, &ada, &shown).expect(404);
-            assert_eq!(refused.code(), "secret_not_found", "nobody has said that what came in is to go too");
-        }
+        let refused: Answer = confirms(social, &ada, &json!({ "token": mail.token })).expect(410);
+        assert_eq!(refused.code(), "secret_expired", "nobody has said that what came in is to go too");
+        confirms(social, &ada, &json!({ "code": mail.code })).expect(404);
         assert_eq!(opens(social, &ada, &started["id"]), 200);
         social.wait_until_mail_is_carried();
         nothing_can_be_undone(social);

@@ -9,6 +9,8 @@ mod claim;
 mod clocks;
 mod commands;
 mod contract;
+mod contract_activity;
+mod contract_limits;
 mod contract_people;
 mod contract_problems;
 mod conversation_lists;

@@ -46,7 +46,9 @@ on_both! {
         app.advance(MINUTE * 10 - SLACK);
         inspects_reset(app, &by_code).expect(200);
         app.advance(SLACK);
-        assert_eq!(inspects_reset(app, &by_code).expect(404).code(), "secret_not_found");
+        let late = inspects_reset(app, &by_code).expect(404);
+        assert_eq!(late.code(), "secret_not_found");
+        assert!(late.json()["detail"].as_str().unwrap().contains("older than ten minutes"));
         app.advance(MINUTE * 20 - SLACK);
         inspects_reset(app, &json!({ "token": mail.token })).expect(200);
         app.advance(SLACK);

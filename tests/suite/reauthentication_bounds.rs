@@ -167,7 +167,7 @@ on_both! {
         let of = "FROM audit_events WHERE action = 'session.reauthenticated'";
         assert_eq!(app.count(&format!("SELECT count(*) AS n {of}")), 1);
         let said: Value = serde_json::from_str(&text(app, &format!("SELECT CAST(detail AS TEXT) AS t {of}"))).unwrap();
-        assert_eq!(said, json!({ "session_id": ada.session_id, "how": "password" }));
+        assert_eq!(said, json!({ "session_id": ada.session_id, "method": "password", "provider": null }));
     }
 
     fn a_401_says_whether_the_token_is_none_or_its_session_has_ended(app) {

@@ -42,6 +42,16 @@ impl Check<'_> {
                     true
                 }
                 "properties" | "additionalProperties" => true,
+                "dependentRequired" => {
+                    for (name, others) in rule.as_object().unwrap() {
+                        if let Some(fields) = value.as_object().filter(|fields| fields.contains_key(name)) {
+                            let left_out = |other: &&Value| !fields.contains_key(other.as_str().unwrap());
+                            let left_out = others.as_array().unwrap().iter().filter(left_out);
+                            self.found.extend(left_out.map(|other| format!("{at}/{name} is there without {other}")));
+                        }
+                    }
+                    true
+                }
                 "required" => {
                     for name in rule.as_array().unwrap().iter().map(|name| name.as_str().unwrap()) {
                         if value.as_object().is_some_and(|fields| !fields.contains_key(name)) {
@@ -84,12 +94,16 @@ fn is_kept(keyword: &str, rule: &Value, value: &Value) -> bool {
     let at_least = |n: Option<Value>| n.and_then(|n| n.as_f64()).is_none_or(|n| n >= bound());
     let at_most = |n: Option<Value>| n.and_then(|n| n.as_f64()).is_none_or(|n| n <= bound());
     match keyword {
-        "type" => rule.as_array().map_or_else(|| has_type(rule, value), |all| all.iter().any(|one| has_type(one, value))),
+        "type" => {
+            rule.as_array().map_or_else(|| has_type(rule, value), |all| all.iter().any(|one| has_type(one, value)))
+        }
         "enum" => rule.as_array().unwrap().contains(value),
         "minLength" => at_least(length(true)),
         "maxLength" => at_most(length(true)),
         "minItems" => at_least(length(false)),
         "maxItems" => at_most(length(false)),
+        "minProperties" => at_least(value.as_object().map(|fields| json!(fields.len()))),
+        "maxProperties" => at_most(value.as_object().map(|fields| json!(fields.len()))),
         "minimum" => at_least(Some(value.clone())),
         "maximum" => at_most(Some(value.clone())),
         "pattern" => value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)),

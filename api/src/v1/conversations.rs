@@ -196,7 +196,8 @@ pub struct NewMessage {
 #[utoipa::path(
     tag = "Conversations", operation_id = "start_conversation",
     request_body = ConversationStart,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it starts nothing new")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it starts nothing new",
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 201, description = "Started", body = ConversationBody,
         headers(("Location" = String, description = "Where it is")))),
     extensions(("x-problems" = json!(["idempotency_key_reused", "too_many_requests"]))),
@@ -268,7 +269,8 @@ pub async fn list_my_messages(
     request_body = NewMessage,
     params(
         ("id" = Uuid, Path, description = "The conversation's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it adds nothing"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it adds nothing",
+            min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     responses((status = 201, description = "Added", body = MessageBody,
         headers(("Location" = String, description = "The messages of the conversation it is in")))),

@@ -20,7 +20,7 @@ use crate::state::State;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"token": "Yk3v…"}))]
 pub struct UndoPresented {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 72 hours.
     pub token: String,
 }
 
@@ -88,9 +88,9 @@ pub async fn inspect_email_undo(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"token": "Yk3v…", "password": "correct horse battery staple"}))]
 pub struct UndoConfirmation {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 72 hours.
     pub token: String,
-    /// A new password. Without one the account has none afterwards, for whoever made the change may know it; forgot
+    /// A new password, of at least as many characters as `password_min_length` of `GET /v1/sign-in-options` says. Without one the account has none afterwards, for whoever made the change may know it; forgot
     /// password gives another.
     #[schema(nullable = false, format = Password, max_length = 256)]
     pub password: Option<String>,

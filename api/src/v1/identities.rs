@@ -115,7 +115,7 @@ pub async fn begin_linking(
 
 /// Finishes linking: with what the browser brought, or with a token of the provider's SDK.
 ///
-/// By `{"code": "…", "code_verifier": "…"}`, `{"flow_id": "…", "id_token": "…"}` or
+/// Exactly one of: `{"code": "…", "code_verifier": "…"}`, `{"flow_id": "…", "id_token": "…"}` or
 /// `{"flow_id": "…", "access_token": "…"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]

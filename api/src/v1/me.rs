@@ -177,23 +177,24 @@ pub async fn get_me(customer: Customer, known: IfNoneMatch) -> Result<HttpRespon
 }))]
 pub struct MeChange {
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    /// Not of spaces alone, and without control characters.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     pub full_name: Change<String>,
     #[serde(default, deserialize_with = "given")]
     /// A language tag (BCP 47), in any case; kept as `en-US`.
-    #[schema(value_type = Option<String>, max_length = 35, example = "en")]
+    #[schema(value_type = Option<String>, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", example = "en")]
     pub locale: Change<String>,
     #[serde(default, deserialize_with = "given")]
     /// A name of the IANA time zone database, in any case; kept as it is spelled there.
     #[schema(value_type = Option<String>, example = "Europe/London")]
     pub time_zone: Change<String>,
     #[serde(default, deserialize_with = "given")]
-    /// E.164.
-    #[schema(value_type = Option<String>, example = "+441632960961")]
+    /// An international number (E.164), without spaces.
+    #[schema(value_type = Option<String>, pattern = r"^\+[1-9][0-9]{6,14}$", example = "+441632960961")]
     pub phone: Change<String>,
     #[serde(default, deserialize_with = "given")]
-    /// An `https:` URL.
-    #[schema(value_type = Option<String>, max_length = 2048, example = "https://img.shop.example/ada.png")]
+    /// An `https:` URL of visible ASCII characters.
+    #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https://[!-.0-~][!-~]*$", example = "https://img.shop.example/ada.png")]
     pub avatar_url: Change<String>,
     #[serde(default)]
     #[schema(required = false)]

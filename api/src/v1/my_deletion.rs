@@ -19,7 +19,7 @@ use crate::problem::Problem;
 pub struct DeletionAsked {
     /// Where the link and the code were mailed to.
     pub email: String,
-    /// Until when the link is good.
+    /// Until when the link is good. The code is good for 10 minutes.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }
@@ -30,7 +30,9 @@ pub struct DeletionAsked {
 /// undone, to whoever was there first; whichever is shown by this very session, still fresh, deletes the account (`POST
 /// /v1/me/deletion/confirm`). An account without an address is deleted at once (204), by a session that was made fresh again
 /// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`), and so
-/// does for 72 hours one into which another came (409 `merge_undoable`): whoever had that one may take it back first.
+/// does for 72 hours one into which another came (409 `merge_undoable`): whoever had that one may take it back first. The
+/// link leads to the app's page (`[links] delete_account`) and ends in `#token=…`; it is good for 30 minutes, its code for 10
+/// minutes and five tries.
 ///
 /// Deleted is all that tells of me: names, addresses, what I sign in with, devices, and what only I was to see. Support
 /// keeps what was said in conversations, without me. It cannot be undone; what was linked is nobody's afterwards, and
@@ -55,15 +57,15 @@ pub async fn delete_me(customer: FreshCustomer) -> Result<HttpResponse, Problem>
 
 /// Presents what was mailed.
 ///
-/// `{"token": "…"}` or `{"code": "ABCD-EFGH"}`.
+/// Exactly one of `token` and `code`: `{"token": "…"}` or `{"code": "ABCD-EFGH"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "ABCD-EFGH"}))]
 pub struct DeletionConfirmation {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 30 minutes.
     #[schema(nullable = false)]
     pub token: Option<String>,
-    /// The mail's code, in any case, with or without its dash.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     #[schema(nullable = false)]
     pub code: Option<String>,
 }

@@ -105,14 +105,16 @@ pub struct NewEmail {
 ///
 /// Takes a fresh session. Mails the address a link and a code; whichever is shown first, by this very session, adds it
 /// (verify). Until then it is nobody's, and nothing is said of who else has it: an address of another account gets a
-/// notice, and its owner alone can bring the two together (merge). Asked again, an older mail is void
-/// once the next one is out.
+/// notice, and its owner alone can bring the two together (merge). Asked again, an older mail is void once the next one is
+/// out. The link leads to the app's page (`[links] email`) and ends in `#id=…&token=…`, with the pending address's id; it is
+/// good for 30 minutes, its code for 10 minutes and five tries.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
 /// the same and no mail is sent: let a button to send it again wait. An account has 20 addresses at most.
 #[utoipa::path(
     tag = "My emails", operation_id = "add_my_email",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it mails nothing new")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same body, it mails nothing new",
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body = NewEmail,
     responses(
         (status = 202, description = "A mail is on its way, if there is one to send", body = EmailBody, example = json!({
@@ -148,15 +150,16 @@ fn answer(email: OwnEmail) -> HttpResponse {
 
 /// Presents what was mailed to the address.
 ///
-/// `{"token": "…"}` or `{"code": "ABCD-EFGH"}`.
+/// Exactly one of `token` and `code`: `{"token": "…"}` or `{"code": "ABCD-EFGH"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "ABCD-EFGH"}))]
 pub struct EmailVerification {
-    /// What stands behind `token=` in the mail's link.
+    /// What stands behind `token=` in the mail's link, `…#id=…&token=…`; `id` is that of the pending address. It is good for
+    /// 30 minutes.
     #[schema(nullable = false)]
     pub token: Option<String>,
-    /// The mail's code, in any case, with or without its dash.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     #[schema(nullable = false)]
     pub code: Option<String>,
 }

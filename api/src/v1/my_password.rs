@@ -20,6 +20,7 @@ pub struct PasswordChange {
     /// Needed where the account has a password.
     #[schema(nullable = false, format = Password, max_length = 256)]
     pub current_password: Option<String>,
+    /// At least as many characters as `password_min_length` of `GET /v1/sign-in-options` says.
     #[schema(format = Password, max_length = 256)]
     pub password: String,
 }

@@ -4,7 +4,6 @@ use actix_web::{HttpResponse, delete, get};
 use doorstep_core::Error;
 use doorstep_core::clock::Timestamp;
 use doorstep_core::id::SessionId;
-use doorstep_core::method::Method;
 use doorstep_core::own_sessions::{self, OwnSession, PastSession};
 use doorstep_core::page::PageAsk;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,15 +50,6 @@ pub struct MySessionBody {
     pub expires_at: Timestamp,
 }
 
-/// The word for a way to sign in, and the provider's name where it is one.
-fn words(method: Method) -> (&'static str, Option<String>) {
-    match method {
-        Method::Password => ("password", None),
-        Method::SignUp => ("sign_up", None),
-        Method::Provider(name) => ("provider", Some(name.to_string())),
-    }
-}
-
 /// One of my sessions that is over.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MyPastSession, example = json!({
@@ -85,13 +75,13 @@ pub struct PastSessionBody {
 
 impl From<PastSession> for PastSessionBody {
     fn from(past: PastSession) -> Self {
-        let (method, provider) = words(past.session.method);
+        let method = &past.session.method;
         Self {
             id: past.session.id.0,
             device: past.device,
             network: past.network,
-            method,
-            provider,
+            method: method.kind(),
+            provider: method.provider().map(ToString::to_string),
             created_at: past.session.created_at,
             last_used_at: past.session.rotated_at,
             ended_at: past.session.ended_at,
@@ -101,14 +91,14 @@ impl From<PastSession> for PastSessionBody {
 
 impl From<OwnSession> for MySessionBody {
     fn from(own: OwnSession) -> Self {
-        let (method, provider) = words(own.session.method);
+        let method = &own.session.method;
         Self {
             id: own.session.id.0,
             current: own.current,
             device: own.device,
             network: own.network,
-            method,
-            provider,
+            method: method.kind(),
+            provider: method.provider().map(ToString::to_string),
             created_at: own.session.created_at,
             authenticated_at: own.session.authenticated_at,
             last_used_at: own.session.rotated_at,

@@ -17,7 +17,9 @@ use crate::state::State;
 /// Ask for a new password
 ///
 /// Mails a link and a code to the address, whether its account is claimed or only kept by support. Where nobody
-/// has the address and sign-up is open, the mail offers that. The answer is the same for all of them.
+/// has the address and sign-up is open, the mail offers that. The answer is the same for all of them. The link leads to
+/// the app's page (`[links] reset`, or `sign_up`) and ends in `#token=…`; it is good for 30 minutes, its code for 10
+/// minutes and five tries.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
 /// the same and no mail is sent: let a button to send it again wait.
@@ -55,23 +57,24 @@ pub async fn inspect_password_reset(
 
 /// Presents a reset's secret with the new password.
 ///
-/// By `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
+/// By either `token`, or `email` and `code`, and not both: `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.org", "code": "ABCD-EFGH", "password": "correct horse battery staple"}))]
 pub struct PasswordResetConfirmation {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 30 minutes.
     #[schema(nullable = false)]
     pub token: Option<String>,
     #[schema(nullable = false)]
     pub email: Option<String>,
-    /// The mail's code.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     #[schema(nullable = false)]
     pub code: Option<String>,
+    /// At least as many characters as `password_min_length` of `GET /v1/sign-in-options` says.
     #[schema(format = Password, max_length = 256)]
     pub password: String,
     /// The language the person was shown (BCP 47): kept where the account has none yet, or is made or claimed by this.
-    #[schema(nullable = false, max_length = 35, example = "en")]
+    #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", example = "en")]
     pub locale: Option<String>,
     /// Drop every other way in: what a stranger may have linked. False where it is left out.
     #[serde(default)]

@@ -212,7 +212,8 @@ pub struct AgentBody {
     pub name: String,
 }
 
-/// The conversation it belongs to: by your id, or by ours to answer what a customer started here.
+/// The conversation it belongs to: by your id, or by ours to answer what a customer started here. Exactly one of
+/// `external_id` and `id`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PushConversation, example = json!({"external_id": "case-17", "subject": "Printer on fire", "status": "open"}))]

@@ -26,7 +26,7 @@ use crate::state::State;
 
 /// Shows that the session's holder is the account's owner, in one of four ways.
 ///
-/// By `{"password": "…"}`, `{"mailed_code": "…"}`, what a browser brought back from a provider
+/// Exactly one of: `{"password": "…"}`, `{"mailed_code": "…"}`, what a browser brought back from a provider
 /// (`{"code": "…", "code_verifier": "…"}`), or a token of its SDK (`{"flow_id": "…", "id_token": "…"}`).
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,14 +34,17 @@ use crate::state::State;
 pub struct Reauthentication {
     #[schema(nullable = false, format = Password, max_length = 256)]
     pub password: Option<String>,
-    /// The code of the mail that was asked for, in any case, with or without its dash.
+    /// The code of the mail that was asked for, in any case, with or without its dash. It is good for 10 minutes and five
+    /// tries.
     #[schema(nullable = false)]
     pub mailed_code: Option<String>,
+    /// What the browser brought back, with `code_verifier`.
     #[schema(nullable = false)]
     pub code: Option<String>,
     #[validate(length(min = 43, max = 128))]
     #[schema(nullable = false, min_length = 43, max_length = 128)]
     pub code_verifier: Option<String>,
+    /// Of a native flow, with `id_token`.
     #[schema(nullable = false)]
     pub flow_id: Option<Uuid>,
     /// Made for the flow's nonce. An access token is not taken here: it may have been made long ago.

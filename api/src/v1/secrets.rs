@@ -28,7 +28,7 @@ pub struct SecretRequest {
     #[schema(example = "ada@example.org")]
     pub email: String,
     /// The language of the mail (BCP 47), for an address whose account has none.
-    #[schema(nullable = false, example = "en")]
+    #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", example = "en")]
     pub locale: Option<String>,
 }
 
@@ -86,17 +86,17 @@ pub fn locale(text: Option<&str>) -> Result<Option<String>> {
 
 /// Presents a mailed secret: the link's token, or the address and the mail's code.
 ///
-/// `{"token": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH"}`.
+/// Either `token`, or `email` and `code`, and not both: `{"token": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.org", "code": "ABCD-EFGH"}))]
 pub struct SecretPresented {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 30 minutes.
     #[schema(nullable = false)]
     pub token: Option<String>,
     #[schema(nullable = false)]
     pub email: Option<String>,
-    /// The mail's code, in any case, with or without its dash.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     #[schema(nullable = false)]
     pub code: Option<String>,
 }
@@ -120,6 +120,7 @@ pub struct SecretInspected {
     /// The address it was mailed to.
     pub email: String,
     pub outcome: OutcomeWord,
+    /// Until when the link is good. The code is good for 10 minutes.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     /// Characters that a new password must have.

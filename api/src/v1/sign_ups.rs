@@ -17,7 +17,8 @@ use crate::state::State;
 /// Ask for sign-up
 ///
 /// Mails a link and a code to a new address, or to one whose account support keeps and nobody has claimed; tells
-/// the owner of a claimed account that somebody tried. The answer is the same for all of them.
+/// the owner of a claimed account that somebody tried. The answer is the same for all of them. The link leads to the
+/// app's page (`[links] sign_up`) and ends in `#token=…`; it is good for 30 minutes, its code for 10 minutes and five tries.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour. Beyond that the answer is
 /// the same and no mail is sent: let a button to send it again wait.
@@ -55,7 +56,7 @@ pub async fn inspect_sign_up(
 
 /// Presents sign-up's secret with a password.
 ///
-/// By `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
+/// By either `token`, or `email` and `code`, and not both: `{"token": "…", "password": "…"}` or `{"email": "ada@example.org", "code": "ABCD-EFGH", "password": "…"}`.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -63,20 +64,22 @@ pub async fn inspect_sign_up(
     "full_name": "Ada Lovelace"
 }))]
 pub struct SignUpConfirmation {
-    /// What stands behind `#token=` in the mail's link.
+    /// What stands behind `#token=` in the mail's link. It is good for 30 minutes.
     #[schema(nullable = false)]
     pub token: Option<String>,
     #[schema(nullable = false)]
     pub email: Option<String>,
-    /// The mail's code.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     #[schema(nullable = false)]
     pub code: Option<String>,
+    /// At least as many characters as `password_min_length` of `GET /v1/sign-in-options` says.
     #[schema(format = Password, max_length = 256)]
     pub password: String,
-    #[schema(nullable = false, max_length = 200)]
+    /// Not of spaces alone, and without control characters.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     pub full_name: Option<String>,
     /// The language the person was shown (BCP 47): kept where the account has none yet, or is made or claimed by this.
-    #[schema(nullable = false, max_length = 35, example = "en")]
+    #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", example = "en")]
     pub locale: Option<String>,
 }
 

@@ -29,7 +29,7 @@ use crate::words::EmailRequiredStatus;
 
 /// Begins a flow: for a browser, or (`native`) for a token that the provider's own SDK will give.
 ///
-/// By `{"redirect_uri": "…", "code_challenge": "…"}` or `{"native": true}`.
+/// Either `{"redirect_uri": "…", "code_challenge": "…"}` or `{"native": true}`, and not both.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({

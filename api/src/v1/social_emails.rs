@@ -24,13 +24,13 @@ pub struct SocialEmail {
     #[schema(example = "ada@example.org")]
     pub email: String,
     /// The language of the mail (BCP 47), for an address whose account has none.
-    #[schema(nullable = false, example = "en")]
+    #[schema(nullable = false, max_length = 35, pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", example = "en")]
     pub locale: Option<String>,
 }
 
 /// Give the address that the provider did not
 ///
-/// Mails a code there. The answer is the same whoever has the address. Where its account has an owner already, the mail
+/// Mails a code there, which is good for 10 minutes and five tries. The answer is the same whoever has the address. Where its account has an owner already, the mail
 /// has no code: it says to sign in, and to link on the profile.
 ///
 /// An address gets 3 mails at once and then one an hour, and a caller may ask for 20 an hour; beyond that the answer is
@@ -62,7 +62,7 @@ pub async fn give_social_email(
 #[schema(example = json!({"continuation": "dft1_…", "code": "ABCD-EFGH"}))]
 pub struct SocialEmailConfirmation {
     pub continuation: String,
-    /// The mail's code, in any case, with or without its dash.
+    /// The mail's code, in any case, with or without its dash. It is good for 10 minutes and five tries.
     pub code: String,
 }
 

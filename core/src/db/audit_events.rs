@@ -8,7 +8,7 @@ use super::schema::audit_events;
 use super::types::Json;
 use super::work::Work;
 use crate::activity::Recorded;
-use crate::audit::{Actor, ActorKind};
+use crate::audit::{Action, Actor, ActorKind};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId, RowId};
@@ -16,7 +16,7 @@ use crate::page::Paging;
 
 pub fn insert(
     work: &mut Work<'_>,
-    action: &str,
+    action: Action,
     actor: Actor,
     account: Option<AccountId>,
     detail: &Value,
@@ -39,13 +39,13 @@ pub fn insert(
     Ok(())
 }
 
-type Row = (AuditEventId, Timestamp, String, ActorKind, Option<RowId>, Option<String>, Json);
+type Row = (AuditEventId, Timestamp, Action, ActorKind, Option<RowId>, Option<String>, Json);
 
 /// Events of an account since then, of these kinds, the latest first.
 pub fn list_of_account(
     work: &mut Work<'_>,
     account: AccountId,
-    actions: &[&str],
+    actions: &[Action],
     since: Timestamp,
     ask: Paging,
 ) -> Result<Vec<Recorded>> {
@@ -87,7 +87,7 @@ pub fn forget(work: &mut Work<'_>, account: AccountId) -> Result<()> {
     diesel::update(audit_events::table.filter(theirs))
         .set(audit_events::address.eq(None::<&str>))
         .execute(work.conn)?;
-    diesel::update(audit_events::table.filter(theirs.and(audit_events::action.eq("session.new_device"))))
+    diesel::update(audit_events::table.filter(theirs.and(audit_events::action.eq(Action::SessionNewDevice))))
         .set(audit_events::detail.eq(Json(serde_json::json!({}))))
         .execute(work.conn)?;
     Ok(())
