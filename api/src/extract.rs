@@ -42,8 +42,7 @@ where
         let bytes = receive(request, payload, LIMIT);
         Box::pin(async move {
             let bytes = bytes.await?;
-            let value: T = strict::read(parse(&bytes)?).map_err(faulty)?;
-            validate(&value)?;
+            let value: T = read(parse(&bytes)?)?;
             let fingerprint = sha256(&[path.as_bytes(), b"\n", &bytes].concat());
             Ok(Self { value, fingerprint })
         })
@@ -67,8 +66,7 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
             if bytes.trim_ascii().is_empty() {
                 return Ok(Self(T::default()));
             }
-            let value: T = strict::read(parse(&bytes)?).map_err(faulty)?;
-            validate(&value)?;
+            let value: T = read(parse(&bytes)?)?;
             Ok(Self(value))
         })
     }
@@ -161,6 +159,13 @@ fn parse(bytes: &[u8]) -> Result<Node, Problem> {
     }
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::with_detail(Code::MalformedJson, sentence(&error.to_string())))
+}
+
+/// Reads and checks a document, or a part of one.
+pub fn read<T: DeserializeOwned + Validate>(document: Node) -> Result<T, Problem> {
+    let value: T = strict::read(document).map_err(faulty)?;
+    validate(&value)?;
+    Ok(value)
 }
 
 fn validate(value: &impl Validate) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use crate::db::{self, Work};
 use crate::device;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId};
-use crate::page::{Page, PageAsk};
+use crate::page::{List, Page, PageAsk};
 use crate::session::SignedIn;
 
 /// An event of the audit trail as it is stored.
@@ -107,6 +107,7 @@ pub fn all_told() -> impl Iterator<Item = (Action, &'static [&'static str])> {
 
 /// What has happened since the account is its owner's, the latest first.
 pub fn list(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<Activity>> {
+    let ask = ask.of(List::named("my activity"))?;
     let since = who.account.claimed_at.unwrap_or(who.account.created_at);
     let actions: Vec<Action> = all_told().map(|(action, _)| action).collect();
     let rows = db::audit_events::list_of_account(work, who.account.id, &actions, since, ask)?;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::access_token::AccessClaims;
 use crate::account::Role;
+use crate::adding_email::{self, Pending};
 use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};

@@ -110,8 +110,10 @@ on_both! {
         let ada = app.signs_in("ada@example.org");
         let list = |query: &str| reads(app, &ada, &format!("/v1/me/conversations?{query}"));
         let desk = |path: &str| desk_reads(app, &format!("/v1/conversations{path}"));
+        let batch = json!({ "items": [App::email_push("batch-1", "case-9", "ada@example.org"), json!(7)] });
+        let batch = app.client.post("/v1/interactions/batch").bearer(&app.api_key(&[Scope::InteractionsWrite])).json(&batch).send();
         let rows = [
-            ("push_interaction", filed), ("push_interaction", repeated), ("push_interaction", held), ("list_my_messages", mine),
+            ("push_interactions", batch.expect(200)), ("push_interaction", filed), ("push_interaction", repeated), ("push_interaction", held), ("list_my_messages", mine),
             ("inspect_password_reset", inspected), ("confirm_password_reset", confirmed),
             ("list_my_conversations", list("limit=1")), ("list_my_conversations", list("limit=0&status=x&page=1")),
             ("list_desk_conversations", desk("?limit=1")), ("list_desk_messages", desk(&format!("/{}/messages", case.as_str().unwrap()))),

@@ -4,6 +4,7 @@ mod account_guesses;
 mod addresses;
 mod admission;
 mod authorization;
+mod batches;
 mod browser_round_trip;
 mod claim;
 mod clocks;

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::words::PushedOutcome;
 
 /// What became of it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "interaction_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b40", "account_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
     "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "message_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30",
@@ -102,7 +102,7 @@ impl InteractionBody {
     }
 
     /// Reads every identity and bound of a push, or says all that is wrong with it.
-    fn into_push(self) -> Result<Push> {
+    pub(super) fn into_push(self) -> Result<Push> {
         let mut faults = Faults::default();
         self.check_lines(&mut faults);
         if self.says_nothing() {

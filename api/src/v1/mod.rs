@@ -7,6 +7,7 @@ pub mod custom_fields;
 pub mod desk;
 pub mod email_undos;
 pub mod identities;
+pub mod interaction_batches;
 pub mod interactions;
 pub mod me;
 pub mod merges;
@@ -84,6 +85,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(conversations::close_conversation)
         .service(conversations::reopen_conversation)
         .service(interactions::push_interaction)
+        .service(interaction_batches::push_interactions)
         .service(desk::list_desk_conversations)
         .service(desk::get_desk_conversation)
         .service(desk::list_desk_messages)
