@@ -14,8 +14,22 @@ use doorstep_core::db::{Origin, Work};
 use doorstep_core::session::{self, SignedIn};
 use doorstep_core::{Error, Result};
 
+use crate::extract::{NoParameters, Query};
+use crate::openapi::operations_of;
 use crate::problem::{Code, Problem};
 use crate::state::State;
+
+/// What no operation knows is refused by who calls it, so that each looks at the credential first. An operation that
+/// takes a query reads it by [`Query`], which refuses what it does not know together with what else is wrong.
+fn asks_nothing_unknown(request: &HttpRequest) -> Result<(), Problem> {
+    let query = request.query_string();
+    if query.is_empty() {
+        return Ok(());
+    }
+    let mut asked = operations_of(request.path()).filter(|operation| operation.method == request.method().as_str());
+    let takes_none = asked.next().is_some_and(|first| !first.takes_query && asked.all(|other| !other.takes_query));
+    if takes_none { Query::<NoParameters>::of(query).map(drop) } else { Ok(()) }
+}
 
 /// Where a request comes from. Nobody has to be anybody for this.
 #[derive(Debug, Clone)]
@@ -26,7 +40,8 @@ impl FromRequest for Asker {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.extensions().get::<Origin>().cloned().unwrap_or_default())))
+        let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+        ready(asks_nothing_unknown(request).map(|()| Self(origin)))
     }
 }
 
@@ -54,6 +69,7 @@ fn customer(request: &HttpRequest) -> Result<Customer, Problem> {
         return Err(Problem::with_detail(Code::Unauthorized, detail));
     }
     let claims = state.tokens.verify(token, state.now())?;
+    asks_nothing_unknown(request)?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     Ok(Customer { state, origin, claims })
 }
@@ -220,6 +236,7 @@ fn machine<S>(request: &HttpRequest) -> Result<Machine<S>, Problem> {
         return Err(Problem::with_detail(Code::Unauthorized, detail));
     }
     let key = PlainKey::parse(token).ok_or(Error::ApiKeyInvalid)?;
+    asks_nothing_unknown(request)?;
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     Ok(Machine { state: state(request)?, origin, key_hash: key.hash(), scope: PhantomData })
 }

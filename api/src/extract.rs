@@ -74,7 +74,7 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
 
 /// A JSON body with what is wrong with its form, for an operation that says it together with what is wrong with the rest.
 pub struct PartialBody<T> {
-    /// As if what is wrong had been left out; nothing where that leaves nothing.
+    /// To be judged, and not to be done while there are faults: what was wrong in it is anything. None where too much was.
     pub value: Option<T>,
     pub faults: Vec<Fault>,
 }

@@ -259,17 +259,25 @@ fn example(code: Code, has_body: bool) -> Value {
         "title": code.title(), "status": code.status(), "code": code.as_str(), "detail": code.cure(),
         "request_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
     });
-    let errors = match code {
-        Code::WeakPassword => json!([{ "pointer": "/password", "code": "too_short",
-            "detail": "Use at least 15 characters; a few words with spaces do well." }]),
-        Code::ValidationFailed if !has_body => json!([{ "pointer": "/page", "code": "unknown_field",
-            "detail": "There is no such field." }]),
-        Code::ValidationFailed => json!([{ "pointer": "/email", "code": "invalid_email",
-            "detail": "An address looks like ada@example.org." }]),
+    let (name, more) = match code {
+        Code::ReauthRequired => ("methods", json!(["password", "mail", "google"])),
+        Code::WeakPassword => (
+            "errors",
+            json!([{ "pointer": "/password", "code": "too_short",
+                "detail": "Use at least 15 characters; a few words with spaces do well." }]),
+        ),
+        Code::ValidationFailed if has_body => (
+            "errors",
+            json!([{ "pointer": "/email", "code": "invalid_email",
+                "detail": "An address looks like ada@example.org." }]),
+        ),
+        Code::ValidationFailed => {
+            ("errors", json!([{ "pointer": "/page", "code": "unknown_field", "detail": "There is no such field." }]))
+        }
         _ => return json!({ "value": value }),
     };
     if let Some(value) = value.as_object_mut() {
-        value.insert("errors".to_owned(), errors);
+        value.insert(name.to_owned(), more);
     }
     json!({ "value": value })
 }

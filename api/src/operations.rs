@@ -51,7 +51,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
     responses((status = 200, description = "A JSON Web Key Set", body = Object)),
 )]
 #[get("/.well-known/jwks.json")]
-pub async fn get_jwks(state: web::Data<State>) -> HttpResponse {
+pub async fn get_jwks(state: web::Data<State>, _: Asker) -> HttpResponse {
     HttpResponse::Ok().json(state.tokens.keys().jwks())
 }
 
@@ -63,7 +63,7 @@ pub async fn get_jwks(state: web::Data<State>) -> HttpResponse {
     responses((status = 200, description = "Issuer and where its keys are", body = Object)),
 )]
 #[get("/.well-known/openid-configuration")]
-pub async fn get_openid_configuration(state: web::Data<State>) -> HttpResponse {
+pub async fn get_openid_configuration(state: web::Data<State>, _: Asker) -> HttpResponse {
     let issuer = state.tokens.issuer();
     HttpResponse::Ok().json(json!({
         "issuer": issuer,
@@ -91,7 +91,7 @@ pub struct Health {
     responses((status = 200, description = "Alive", body = Health)),
 )]
 #[get("/healthz")]
-pub async fn check_alive() -> HttpResponse {
+pub async fn check_alive(_: Asker) -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
@@ -114,7 +114,7 @@ pub async fn check_ready(state: web::Data<State>, Asker(origin): Asker) -> Resul
     responses((status = 200, description = "OpenAPI 3.1", body = Object)),
 )]
 #[get("/openapi.json")]
-pub async fn get_openapi() -> HttpResponse {
+pub async fn get_openapi(_: Asker) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(crate::openapi::COMMITTED)
 }
 

@@ -7,11 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::ServerHandle;
 use actix_web::http::header::{ALLOW, HeaderValue};
-use actix_web::middleware::{self, Next};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, middleware, web};
 use doorstep_core::access_token::AccessTokens;
 use doorstep_core::chance::Chance;
 use doorstep_core::clock::Clock;
@@ -25,9 +23,8 @@ use crate::background::{self, Stop};
 use crate::config::{self, Config};
 use crate::connections::{Connections, Patience, room_for};
 use crate::envelope::envelope;
-use crate::extract::{NoParameters, Query};
 use crate::mailer::Mailer;
-use crate::openapi::{Operation, operations_of};
+use crate::openapi::operations_of;
 use crate::problem::{Code, Problem};
 use crate::providers::Registry;
 use crate::signals::Signals;
@@ -281,7 +278,6 @@ fn app(
         .into_app()
         .configure(operations::pages)
         .default_service(web::to(nothing_here))
-        .wrap(middleware::from_fn(without_query))
         .wrap(cors)
         // the outermost, so that what CORS answers by itself is sealed too
         .wrap(middleware::from_fn(envelope))
@@ -300,28 +296,6 @@ fn cors(origins: &[String]) -> middleware::Condition<Cors> {
         .expose_headers(EXPOSED)
         .max_age(600);
     middleware::Condition::new(!origins.is_empty(), cors)
-}
-
-/// Refuses any query of an operation that takes none. One that takes some reads it by [`Query`], which refuses what it
-/// does not know together with what else is wrong. What the document does not describe (`/docs`) may have any.
-async fn without_query(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let query = request.query_string();
-    if !query.is_empty()
-        && takes_no_query(&request)
-        && let Err(problem) = Query::<NoParameters>::of(query)
-    {
-        return Ok(request.into_response(problem.error_response()));
-    }
-    Ok(next.call(request).await?.map_into_boxed_body())
-}
-
-fn takes_no_query(request: &ServiceRequest) -> bool {
-    let asked = |operation: &&Operation| operation.method == request.method().as_str();
-    let mut asked = operations_of(request.path()).filter(asked).peekable();
-    asked.peek().is_some() && asked.all(|operation| !operation.takes_query)
 }
 
 /// A path without a resource, or a method that its resource does not have.

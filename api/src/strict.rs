@@ -37,8 +37,8 @@ pub fn read<T: DeserializeOwned>(document: Node) -> Result<T, Vec<Fault>> {
     }
 }
 
-/// [`read`] for one who has more to say: with what is wrong comes the value as if that had been left out, where there
-/// is one.
+/// [`read`] for one who has more to say: with what is wrong comes the value, if there is one, in which anything stands for
+/// what is wrong.
 pub fn read_what_is_good<T: DeserializeOwned>(mut document: Node) -> (Option<T>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();
     let mut good = None;

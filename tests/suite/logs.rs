@@ -71,7 +71,7 @@ fn uses_every_secret(client: &Client, smtp: &SmtpServer) -> Vec<String> {
         .json();
     let secret = |name: &str| signed_in[name].as_str().unwrap().to_owned();
     let (access, refresh, device) = (secret("access_token"), secret("refresh_token"), secret("device_token"));
-    client.get(&format!("/v1/me?access_token={access}")).bearer(&access).send().expect(200);
+    client.get(&format!("/v1/me?access_token={access}")).bearer(&access).send().expect(422);
     client.get(&format!("/v1/me/conversations?text={refresh}")).bearer(&access).send().expect(200);
     client.get(&format!("/{token}")).send().expect(404);
     client.get(&format!("/v1/conversations?api_key={device}")).send().expect(401);

@@ -99,6 +99,7 @@ on_both! {
             are(&answer.expect(422), &[("/nonsense", "unknown_field")]);
             assert!(operation(&document, name)["responses"]["422"].is_object(), "{name}");
         }
+        app.client.get("/v1/me?nonsense=1").send().expect(401);
         let twice = app.client.get("/v1/sign-in-options?nonsense=1&more=2&nonsense=3").send().expect(422);
         are(&twice, &[("/more", "unknown_field"), ("/nonsense", "unknown_field")]);
         app.client.get("/v1/sign-in-options?").send().expect(200);
