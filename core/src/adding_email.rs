@@ -34,7 +34,7 @@ pub struct Pending {
     pub address: EmailAddress,
     /// As it was written last.
     pub spelling: String,
-    /// Of what was made last.
+    /// Of what was made last, mailed or not.
     pub expires_at: Timestamp,
     /// The sessions that can prove it.
     pub asked_by: Vec<SessionId>,
@@ -102,9 +102,6 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
         replace(work, who.account.id, replaced, &wanted.address)?;
     }
     let before = list(work, who.account.id)?.into_iter().find(|pending| pending.address == wanted.address);
-    if let (false, Some(before)) = (may_mail, &before) {
-        return Ok(before.id);
-    }
     // whoever adds it has an account already: the house's rules on new ones do not matter
     let house = House { road_on: true, sign_up: SignUpPolicy::Open, admits: true };
     let answer = if may_mail { linking::answer_to(Ask::AddEmail, held.holder, house) } else { Answer::Nothing };
@@ -122,6 +119,10 @@ fn ask_once(work: &mut Work<'_>, claims: &AccessClaims, wanted: &Wanted) -> Resu
         mailed,
     };
     let (id, secret) = challenge::make(work, &new)?;
+    if may_mail && !mailed {
+        // what was asked for before is void as it is where something was mailed
+        db::challenges::void_older(work, id)?;
+    }
     let pending = pending.unwrap_or(id.0);
     let content = match answer {
         Answer::AddEmail => Some(MailContent::AddEmail { secret, id: pending }),

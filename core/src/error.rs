@@ -94,6 +94,8 @@ pub enum Error {
     MergeRefused(&'static str),
     #[error("another account came in, and can still be parted from it")]
     MergeUndoable,
+    #[error("the account's addresses came too lately to delete it by them")]
+    AddressTooNew,
     #[error("the account has become part of another: {0}")]
     AccountMerged(AccountId),
     #[error("the account was deleted")]

@@ -39,6 +39,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     who.require_fresh(work)?;
     is_not_the_last_admin(work, &who)?;
     is_nobody_elses_too(work, &who)?;
+    is_not_new_to_mail(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
         hold_house(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
@@ -47,13 +48,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
         }
         is_not_the_last_admin(work, &who)?;
         is_nobody_elses_too(work, &who)?;
-        let session = &who.session;
-        // by a token of after that: one of before does not become fresh with its session
-        let again = session.authenticated_at > session.created_at
-            && who.shown_at.as_seconds() >= session.authenticated_at.as_seconds();
-        if !again || !who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO) {
-            return Err(who.stale(work));
-        }
+        is_here_again(work, &who)?;
         delete(work, &who)?;
         return Ok(Asked::Deleted);
     };
@@ -101,6 +96,7 @@ pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Res
     }
     is_not_the_last_admin(work, &who)?;
     is_nobody_elses_too(work, &who)?;
+    is_not_new_to_mail(work, &who)?;
     challenge::spend(work, challenge.id)?;
     delete(work, &who)
 }
@@ -114,6 +110,27 @@ fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddre
     let primary = emails().find(|email| email.is_primary).or_else(|| emails().next());
     let primary = primary.map(|email| EmailAddress::stored(&email.key.subject)).transpose()?;
     Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
+}
+
+/// All that could be mailed to came lately, to an account that its owner signs in to by something else: whoever has copied a
+/// token may have added it, and nobody was told.
+fn is_not_new_to_mail(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    let since = work.now() - limits::UNDO_LIFE;
+    let mine = db::identities::list_proven(work, who.account.id)?;
+    let (emails, others): (Vec<_>, Vec<_>) = mine.iter().partition(|identity| identity.key.kind == IdentityKind::Email);
+    let first = emails.iter().filter_map(|email| email.owned_since).min();
+    let older = |first| others.iter().any(|other| other.owned_since.is_some_and(|since| since < first));
+    if first.is_some_and(|first| first > since && older(first)) { Err(Error::AddressTooNew) } else { Ok(()) }
+}
+
+/// The session was made fresh again within the last minute: whoever has only copied its tokens cannot do that.
+fn is_here_again(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
+    let session = &who.session;
+    // by a token of after that: one of before does not become fresh with its session
+    let again = session.authenticated_at > session.created_at
+        && who.shown_at.as_seconds() >= session.authenticated_at.as_seconds();
+    let here = again && who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO);
+    if here { Ok(()) } else { Err(who.stale(work)) }
 }
 
 /// Holds the house for an admin: of those who leave at once one must see that the others have.

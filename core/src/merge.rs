@@ -98,7 +98,8 @@ fn tell_both(work: &mut Work<'_>, to: AccountId, source: AccountId) -> Result<()
     let came_in = undo_offers::remember_all(work, source)?;
     let told = ways_in::proven_addresses(work, source)?;
     undo_offers::tell(work, &came_in, told, |undo| MailContent::AccountsMerged { at, undo })?;
-    let before = undo_offers::WaysBefore { came_in: Some(Box::new(came_in)), ..undo_offers::remember(work, to)? };
+    let mut before = undo_offers::remember(work, to)?;
+    before.came_in.push(came_in);
     let told = ways_in::proven_addresses(work, to)?;
     undo_offers::tell(work, &before, told, |undo| MailContent::AccountsMerged { at, undo })
 }
@@ -118,6 +119,7 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
             return Err(Error::Overtaken); // it came after they were held
         }
         db::identities::move_with_proofs(work, identity, to)?;
+        db::identities::set_came_with(work, identity.id, source)?;
         // neither side was there before the other: which of the two is whose, nobody here can know
         if let Some(oldest) = oldest {
             db::identities::set_owned_since(work, to, identity.id, oldest)?;

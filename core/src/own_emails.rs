@@ -42,7 +42,7 @@ pub enum OwnEmailState {
         last_way_in: bool,
     },
     Pending {
-        /// Until when the last mail's link is good, and the pending address is there.
+        /// Until when the pending address is there; the link of the last mail is good no longer.
         expires_at: Timestamp,
         /// This session asked for it, and may prove it.
         asked_here: bool,

@@ -1,6 +1,7 @@
 //! Two accounts that became one are two again (rule 13): each has what it had before, and what came to it since by what it
 //! had. Whoever undoes a merge gets their own, and nothing of the other's, so it does not matter which of the two was the
-//! thief, nor who was there first. It is the last word: what either could undo of the other's is void.
+//! thief, nor who was there first. It is the last word: what either could undo of the other's is void. Where one has lost all
+//! its ways in meanwhile, it stays by itself without any, until what its addresses were mailed of that brings them back.
 
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::id::AccountId;
 use crate::identity::{IdentityKey, IdentityKind};
 use crate::mail::MailContent;
 use crate::undo_offers::WaysBefore;
-use crate::{custom_field, merge, outbox, ways_in};
+use crate::{custom_field, limits, outbox, ways_in};
 
 /// The account that one has become part of, where it can be parted from it: its owner's, and not closed to them.
 pub fn survivor(work: &mut Work<'_>, source: AccountId) -> Result<Option<AccountId>> {
@@ -23,10 +24,42 @@ pub fn survivor(work: &mut Work<'_>, source: AccountId) -> Result<Option<Account
     }
 }
 
-/// Whether an account has come into this one that can still be parted from it.
+/// Whether an account that had an owner has come into this one and can still be parted from it, or could be if its owner had
+/// been told.
 pub fn is_open(work: &mut Work<'_>, survivor: AccountId) -> Result<bool> {
     let sources = db::leavers::list_merged_into(work, survivor)?;
-    Ok(!db::challenges::list_live_of_accounts(work, &sources, ChallengePurpose::EmailUndo)?.is_empty())
+    let undos = db::challenges::list_live_of_accounts(work, &sources, ChallengePurpose::EmailUndo)?;
+    let since = work.now() - limits::UNDO_LIFE;
+    Ok(!undos.is_empty() || db::leavers::were_owned_after(work, &sources, since)?)
+}
+
+/// The accounts that have come into this one and can be parted from it, as they were: by what their own addresses were
+/// mailed, or the survivor's.
+pub fn list_open(work: &mut Work<'_>, survivor: AccountId) -> Result<Vec<WaysBefore>> {
+    let mut accounts = db::leavers::list_merged_into(work, survivor)?;
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    accounts.push(survivor);
+    let undos = db::challenges::list_live_of_accounts(work, &accounts, ChallengePurpose::EmailUndo)?;
+    let befores = undos.into_iter().filter_map(|undo| undo.detail.before);
+    let known = befores.flat_map(|mut before| {
+        let came_in = std::mem::take(&mut before.came_in);
+        came_in.into_iter().chain(Some(before).filter(|before| before.choices.is_some()))
+    });
+    only_parts_of(work, survivor, known.collect())
+}
+
+/// Each of the accounts once, where it is part of the survivor.
+pub fn only_parts_of(work: &mut Work<'_>, survivor: AccountId, all: Vec<WaysBefore>) -> Result<Vec<WaysBefore>> {
+    let mut found: Vec<WaysBefore> = Vec::new();
+    for one in all {
+        let new = !found.iter().any(|other| other.account == one.account);
+        if new && self::survivor(work, one.account)? == Some(survivor) {
+            found.push(one);
+        }
+    }
+    Ok(found)
 }
 
 /// Parts an account, as it was before it became part of its survivor, by the wish of one of the two; the other is told. Both
@@ -100,18 +133,8 @@ fn end_undos_of_each_other(work: &mut Work<'_>, before: &WaysBefore, survivor: A
             continue;
         }
         theirs.identities.retain(|was| !before.has(&was.key));
-        theirs.came_in = theirs.came_in.filter(|source| source.account != before.account);
+        theirs.came_in.retain(|source| source.account != before.account);
         db::challenges::set_detail(work, undo.id, &ChallengeDetail { before: Some(theirs), ..undo.detail })?;
     }
     Ok(())
-}
-
-/// A survivor whose own ways in have all gone meanwhile is nobody's any more: what is left of it goes to the source. By
-/// what it was mailed of that it is parted from there.
-pub fn leave_nobody_behind(work: &mut Work<'_>, survivor: AccountId, source: AccountId) -> Result<()> {
-    if !db::identities::list_proven(work, survivor)?.is_empty() {
-        return Ok(());
-    }
-    db::credentials::delete_all(work, survivor)?;
-    merge::move_all(work, survivor, source, Actor::Nobody)
 }

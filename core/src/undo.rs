@@ -88,28 +88,30 @@ pub fn inspect(work: &mut Work<'_>, token: &str) -> Result<Inspection> {
 }
 
 /// The oldest state that its address may go back to: whoever has the mailbox has every undo that was mailed there, also
-/// of an account that came into this one.
+/// of an account that came into this one. Where the address was such an account's, that one comes back, and not this.
 fn goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let account = shown.account_id.ok_or(Error::SecretGone)?;
+    let address = IdentityKey::email(&shown.address);
     let mut accounts = db::leavers::list_merged_into(work, account)?;
     accounts.push(account);
     let undos = db::challenges::list_live_of_accounts(work, &accounts, ChallengePurpose::EmailUndo)?;
     let theirs = undos.into_iter().filter(|undo| undo.address == shown.address);
-    let oldest = theirs.filter_map(|undo| undo.detail.before).min_by_key(|before| before.at);
+    let mut goals: Vec<WaysBefore> = Vec::new();
+    for before in theirs.filter_map(|undo| undo.detail.before) {
+        let own: Vec<_> = before.came_in.iter().filter(|source| source.has(&address)).cloned().collect();
+        goals.extend(parting::only_parts_of(work, before.account, own)?);
+        goals.push(before);
+    }
+    // of what is as old, the part comes before the whole
+    let oldest = goals.into_iter().min_by_key(|before| before.at);
     oldest.map(|before| (before.account, before)).ok_or(Error::SecretGone)
 }
 
-/// The accounts that have come into one since a state of it, and are still there.
-fn came_in(work: &mut Work<'_>, account: AccountId, since: &WaysBefore) -> Result<Vec<WaysBefore>> {
-    let mut found: Vec<WaysBefore> = Vec::new();
-    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let Some(came_in) = undo.detail.before.and_then(|before| before.came_in) else { continue };
-        let known = found.iter().any(|other| other.account == came_in.account);
-        if !known && came_in.at >= since.at && parting::survivor(work, came_in.account)? == Some(account) {
-            found.push(*came_in);
-        }
-    }
-    Ok(found)
+/// The accounts that are parts of one, now or by what was known of them when it was as it is to be again.
+fn came_in(work: &mut Work<'_>, account: AccountId, before: &WaysBefore) -> Result<Vec<WaysBefore>> {
+    let mut all = parting::list_open(work, account)?;
+    all.extend(before.came_in.iter().cloned());
+    parting::only_parts_of(work, account, all)
 }
 
 /// The account is its owner's, or part of one that is its owner's, and the address nobody else's.
@@ -184,19 +186,16 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     Ok(Undone { ways_in: ways_in::list(work, account.id)?, device_token: device.reveal(work.keyring()), account })
 }
 
-/// Accounts that became one since then are two again.
+/// Accounts that became one are two again. Nobody keeps a way into the one that its owner has not asked for: a thief may have
+/// set its password.
 fn part(work: &mut Work<'_>, account: AccountId, before: &WaysBefore, came_in: &[WaysBefore]) -> Result<()> {
     if let Some(survivor) = parting::survivor(work, account)? {
         parting::part(work, before, survivor, account)?;
+        db::credentials::delete_all(work, survivor)?;
         session::purge(work, survivor, None)?;
-        return parting::leave_nobody_behind(work, survivor, account);
     }
     for source in came_in {
-        let mine = db::identities::list_proven(work, account)?;
-        // it would be an account without a way in: whoever had it has undos of their own
-        if mine.iter().any(|identity| source.has(&identity.key)) {
-            parting::part(work, source, account, account)?;
-        }
+        parting::part(work, source, account, account)?;
     }
     Ok(())
 }

@@ -27,9 +27,10 @@ pub struct WaysBefore {
     /// What was chosen, and said of its owner, where the change is that the account goes into another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choices: Option<Box<Choices>>,
-    /// The account that comes in, where that is the change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub came_in: Option<Box<WaysBefore>>,
+    /// The accounts that are part of it, or become so by the change, and can still be parted from it. They are parted by
+    /// whoever undoes anything of it: else one of two could take what is the other's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub came_in: Vec<WaysBefore>,
 }
 
 /// What an account that goes into another hands over, and does not keep.
@@ -69,7 +70,9 @@ pub fn remember(work: &mut Work<'_>, account: AccountId) -> Result<WaysBefore> {
         let Identity { key, label, is_primary, owned_since, .. } = identity;
         Some(WasOwned { key, label, is_primary, owned_since: owned_since?, proof: *proof })
     });
-    Ok(WaysBefore { account, at: work.now(), identities: proven.collect(), choices: None, came_in: None })
+    let identities = proven.collect();
+    let came_in = parting::list_open(work, account)?;
+    Ok(WaysBefore { account, at: work.now(), identities, choices: None, came_in })
 }
 
 /// [`remember`] for an account that is about to go into another.
@@ -120,7 +123,7 @@ pub fn tell(
 }
 
 /// Tells the addresses that one who has been there since `kept_since` has dropped; those that were there before get an
-/// undo.
+/// undo, and so do all while accounts can be parted.
 pub fn tell_dropped(
     work: &mut Work<'_>,
     before: &WaysBefore,
@@ -132,7 +135,8 @@ pub fn tell_dropped(
         let told = vec![identity.key.subject.clone()];
         let address = mail::plain(&EmailAddress::stored(&identity.key.subject)?);
         let content = |undo| MailContent::EmailRemoved { address: address.clone(), at, undo };
-        if identity.owned_since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
+        let parts = !before.came_in.is_empty();
+        if parts || identity.owned_since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
             tell(work, before, told, |undo| content(Some(undo)))?;
         } else {
             ways_in::tell(work, before.account, told, &content(None))?;
@@ -141,11 +145,11 @@ pub fn tell_dropped(
     Ok(())
 }
 
-/// Ends the undos of whoever came after one who drops all others.
+/// Ends the undos of whoever came after one who drops all others, but those that part accounts.
 pub fn end_of_younger(work: &mut Work<'_>, account: AccountId, kept_since: Timestamp) -> Result<()> {
     for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let since = undo.detail.before.as_ref().and_then(|before| before.since(&undo.address));
-        if !since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
+        let Some(before) = undo.detail.before.as_ref().filter(|before| before.came_in.is_empty()) else { continue };
+        if !before.since(&undo.address).is_some_and(|since| linking::may_undo(&since, &kept_since)) {
             db::challenges::void(work, undo.id)?;
         }
     }

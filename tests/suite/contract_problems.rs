@@ -87,6 +87,10 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     let (one, other) = (social.signs_up("one@example.org"), social.signs_up("other@example.org"));
     merges(social, &one, &other, false).expect(200);
     let merge_undoable = asks(social, &one);
+    tweets(social, &json!({ "twitter": { "id": "78", "handle": "u" } }));
+    let tweeted = signed_in(social.arrives_by_twitter("u", "78"));
+    social.adds(&tweeted, "late@example.org");
+    let address_too_new = asks(social, &tweeted);
     let twitter = signed_in({
         tweets(social, &json!({ "twitter": { "id": "77", "handle": "t" } }));
         social.arrives_by_twitter("t", "77")
@@ -126,6 +130,7 @@ fn social_problems(social: &Social) -> Vec<Answer> {
         refused,
         merge_refused,
         merge_undoable,
+        address_too_new,
         last,
         closed,
         native,

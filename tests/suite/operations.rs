@@ -157,9 +157,12 @@ const ROWS: &[Row] = &[
     ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || {
         email_in(&format!("case-{}", unique()), "grace@example.org")
     }),
-    ("push_interactions", Who::Key(Scope::InteractionsWrite), 200, || {
-        json!({ "items": [email_in(&format!("case-{}", unique()), "grace@example.org")] })
-    }),
+    (
+        "push_interactions",
+        Who::Key(Scope::InteractionsWrite),
+        200,
+        || json!({ "items": [email_in(&format!("case-{}", unique()), "grace@example.org")] }),
+    ),
     ("list_desk_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("get_desk_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("list_desk_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),

@@ -40,7 +40,7 @@ pub struct EmailBody {
     pub usable: bool,
     /// It cannot be removed: nothing that may be used now would be left.
     pub last_way_in: bool,
-    /// Until when the link of its mail is good; then a pending address is no longer here. Null once it is proven.
+    /// Until when a pending address is here; the link of its last mail is good no longer than that. Null once it is proven.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// This session asked for it, and is the one that can prove it. Null once it is proven.
@@ -197,7 +197,7 @@ pub async fn verify_my_email(
 /// Mail a pending address again
 ///
 /// Takes a fresh session, which can prove it from now on. What was mailed to it before is void once the next mail is out.
-/// Beyond the limits (see add) the answer is the same, nothing is mailed, and the last mail stays good.
+/// Beyond the limits (see add) the answer is the same, nothing is mailed, and the last mail stays good until it is too old.
 #[utoipa::path(
     tag = "My emails", operation_id = "resend_my_email",
     params(("email" = Uuid, Path, description = "The pending address's id")),

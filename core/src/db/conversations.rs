@@ -275,6 +275,13 @@ pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId) -> Result<(
     Ok(())
 }
 
+/// What has come by an identity since it came with another account is that one's too.
+pub(super) fn mark_of_requester(work: &mut Work<'_>, requester: IdentityId, with: AccountId) -> Result<()> {
+    let unmarked = conversations::requester_id.eq(requester).and(conversations::came_with.is_null().assume_not_null());
+    diesel::update(conversations::table.filter(unmarked)).set(conversations::came_with.eq(with)).execute(work.conn)?;
+    Ok(())
+}
+
 /// What came with accounts, the first of which is to have it again, leaves the account that it came to.
 pub fn move_back(work: &mut Work<'_>, came_with: &[AccountId], from: AccountId, to: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(from))?;

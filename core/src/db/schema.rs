@@ -103,6 +103,7 @@ diesel::table! {
         observed_at -> Moment,
         last_seen_at -> Moment,
         owned_since -> Nullable<Moment>,
+        came_with -> Nullable<Uid>,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{self as linking, Answer, Ask, House, Linking, Removal};
-use super::model::{Case, Happened, Secret, Undo, World};
+use super::model::{Case, Happened, Part, Secret, Undo, World};
 use super::people::Key;
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
@@ -82,16 +82,12 @@ impl World {
     /// `undo::undo`, by who reads the mail, with a new password.
     pub fn undo(&mut self, n: usize, unlink_others: bool) -> Happened {
         let Undo { address, account, .. } = self.undos[n];
-        let came_in = self.merged_into(account);
-        let theirs =
-            |undo: &&Undo| undo.address == address && (undo.account == account || came_in.contains(&undo.account));
-        let Undo { account, before, at, .. } =
-            self.undos.iter().filter(theirs).min_by_key(|undo| undo.at).unwrap().clone();
+        let (account, before, at, known) = self.goal(account, address);
         let claimed = self.accounts[account].state == AccountState::Claimed || self.survivor(account).is_some();
         if !claimed || !self.comes_back(account, address) {
             return Happened::Nothing;
         }
-        self.part_all(account, &before, at);
+        self.part_all(account, &before, at, known);
         let (now, was_there) = (self.remember(account), |key| before.iter().any(|(known, _)| *known == key));
         for (key, since) in &before {
             if self.account_of(*key) != Some(account) && self.comes_back(account, *key) {
@@ -139,23 +135,49 @@ impl World {
         self.undos.iter().any(|undo| undo.account == account || came_in.contains(&undo.account))
     }
 
+    /// `undo::goal`.
+    fn goal(&self, account: usize, address: Key) -> (usize, Before, u32, Vec<Part>) {
+        let merged = self.merged_into(account);
+        let theirs =
+            |undo: &&Undo| undo.address == address && (undo.account == account || merged.contains(&undo.account));
+        let mut goals = Vec::new();
+        for undo in self.undos.iter().filter(theirs) {
+            let own = |part: &&Part| {
+                part.had.iter().any(|(key, _)| *key == address) && self.survivor(part.account) == Some(undo.account)
+            };
+            goals.extend(undo.came_in.iter().filter(own).map(|p| (p.account, p.had.clone(), p.at, Vec::new())));
+            goals.push((undo.account, undo.before.clone(), undo.at, undo.came_in.clone()));
+        }
+        goals.into_iter().min_by_key(|(_, _, at, _)| *at).unwrap()
+    }
+
+    /// `parting::list_open`.
+    fn parts_of(&self, account: usize) -> Vec<Part> {
+        let mut found: Vec<Part> = Vec::new();
+        let merged = self.merged_into(account);
+        for undo in self.undos.iter().filter(|undo| undo.account == account || merged.contains(&undo.account)) {
+            let itself = Part { account: undo.account, had: undo.before.clone(), at: undo.at };
+            for part in undo.came_in.iter().chain([&itself]) {
+                let new = !found.iter().any(|known| known.account == part.account);
+                if new && self.survivor(part.account) == Some(account) {
+                    found.push(part.clone());
+                }
+            }
+        }
+        found
+    }
+
     /// `undo::part`.
-    fn part_all(&mut self, account: usize, before: &Before, at: u32) {
+    fn part_all(&mut self, account: usize, before: &Before, at: u32, known: Vec<Part>) {
+        let mut parts = self.parts_of(account);
+        parts.extend(known);
         if let Some(survivor) = self.survivor(account) {
             self.part(account, before, at, survivor);
+            self.accounts[survivor].password = None;
             self.purge(survivor, None);
-            if self.identities_of(survivor).is_empty() {
-                self.accounts[survivor].password = None;
-                self.move_all(survivor, account);
-            }
-            return;
         }
-        let mine = self.undos.iter().filter(|undo| undo.account == account && undo.at >= at);
-        let mut came_in: Vec<_> = mine.filter_map(|undo| Some((undo.came_in.clone()?, undo.at))).collect();
-        came_in.dedup();
-        for ((source, had), at) in came_in {
-            let here = had.iter().any(|(key, _)| self.account_of(*key) == Some(account));
-            if self.survivor(source) == Some(account) && here {
+        for Part { account: source, had, at } in parts {
+            if self.survivor(source) == Some(account) {
                 self.part(source, &had, at, account);
             }
         }
@@ -166,6 +188,7 @@ impl World {
         let mut came_with = self.merged_into(source);
         came_with.push(source);
         (self.accounts[source].state, self.accounts[source].merged_into) = (AccountState::Claimed, None);
+        (self.accounts[source].parted, self.accounts[survivor].parted) = (true, true);
         for (key, since) in before {
             if self.account_of(*key) == Some(survivor) {
                 self.identities.iter_mut().filter(|(held, _)| held == key).for_each(|(_, account)| *account = source);
@@ -185,7 +208,7 @@ impl World {
         self.undos.retain(|undo| undo.account != survivor || undo.at < at || !had(undo.address));
         for undo in self.undos.iter_mut().filter(|undo| undo.account == survivor && undo.at >= at) {
             undo.before.retain(|(key, _)| !had(*key));
-            undo.came_in = undo.came_in.take().filter(|(came, _)| *came != source);
+            undo.came_in.retain(|part| part.account != source);
         }
     }
 
@@ -230,12 +253,22 @@ impl World {
     pub fn offer(&mut self, account: usize, before: &Before, told: &[Key]) {
         self.tick += 1;
         let (at, age) = (self.tick, Duration::ZERO);
-        let undo = |address: &Key| Undo { address: *address, account, before: before.clone(), came_in: None, at, age };
+        let came_in = self.parts_of(account);
+        let undo = |address: &Key| Undo {
+            address: *address,
+            account,
+            before: before.clone(),
+            came_in: came_in.clone(),
+            at,
+            age,
+        };
         self.undos.extend(told.iter().map(undo));
     }
 
     fn tell_dropped(&mut self, account: usize, before: &Before, kept_since: u32, dropped: &[Key]) {
-        let may = |key: &&Key| since(before, **key).is_some_and(|since| linking::may_undo(&since, &kept_since));
+        let parts = !self.parts_of(account).is_empty();
+        let older = |key: Key| since(before, key).is_some_and(|since| linking::may_undo(&since, &kept_since));
+        let may = |key: &&Key| parts || older(**key);
         let addresses = dropped.iter().filter(|key| key.provider().is_none());
         let told: Vec<Key> = addresses.filter(may).copied().collect();
         self.offer(account, before, &told);
@@ -243,7 +276,7 @@ impl World {
 
     fn end_of_younger(&mut self, account: usize, kept_since: u32) {
         let older = |undo: &Undo| since(&undo.before, undo.address).is_some_and(|s| linking::may_undo(&s, &kept_since));
-        self.undos.retain(|undo| undo.account != account || older(undo));
+        self.undos.retain(|undo| undo.account != account || !undo.came_in.is_empty() || older(undo));
     }
 }
 

@@ -354,7 +354,7 @@ fn account_holds(world: &World, n: usize) -> Checked {
         holds!(nothing && live().count() == 0, "a merged account has something: {account:?}");
         return Ok(());
     }
-    holds!(!holding.is_empty(), "account {n} is nobody's");
+    holds!(!holding.is_empty() || account.parted, "account {n} is nobody's");
     if account.beneath() == AccountState::Unclaimed {
         holds!(
             account.password.is_none() && account.proven.is_empty() && live().count() == 0,

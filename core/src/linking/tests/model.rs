@@ -27,6 +27,8 @@ pub struct Account {
     /// In which order what is proven has become the account's.
     pub since: Vec<(Key, u32)>,
     pub merged_into: Option<usize>,
+    /// It was part of another, or had such a part: all its ways in may have gone meanwhile.
+    pub parted: bool,
 }
 
 impl Account {
@@ -111,6 +113,14 @@ pub struct Waiting {
     pub asked: Vec<Secret>,
 }
 
+/// An account that is part of another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Part {
+    pub account: usize,
+    pub had: Vec<(Key, u32)>,
+    pub at: u32,
+}
+
 /// The undo of rule 13, as it was mailed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Undo {
@@ -118,8 +128,8 @@ pub struct Undo {
     pub account: usize,
     /// What was proven right before the change, and since when.
     pub before: Vec<(Key, u32)>,
-    /// The account that came in by the change, and what it had.
-    pub came_in: Option<(usize, Vec<(Key, u32)>)>,
+    /// The accounts that were part of it, when they came in, and what they had.
+    pub came_in: Vec<Part>,
     /// Which change that was.
     pub at: u32,
     pub age: Duration,
@@ -253,6 +263,7 @@ impl World {
             ever,
             since,
             merged_into: None,
+            parted: false,
         });
         self.accounts.len() - 1
     }

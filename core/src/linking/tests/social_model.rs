@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{self as linking, Arriving, Ask, House, Linking, Made, Merging, Party, Removal};
-use super::model::{Happened, Secret, Waiting, World};
+use super::model::{Happened, Part, Secret, Waiting, World};
 use super::people::{Key, Said};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
@@ -212,7 +212,9 @@ impl World {
         let at = self.tick;
         self.offer(to, &before, &told);
         for undo in self.undos.iter_mut().filter(|undo| undo.at == self.tick) {
-            (undo.at, undo.came_in) = (at, Some((from, came_in.clone())));
+            undo.at = at;
+            undo.came_in.retain(|part| part.account != from);
+            undo.came_in.push(Part { account: from, had: came_in.clone(), at });
         }
         Happened::Merged(to, from)
     }

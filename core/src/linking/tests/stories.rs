@@ -88,7 +88,10 @@ fn number_anew(world: &mut World) {
     for undo in &mut world.undos {
         numbers.push(&mut undo.at);
         numbers.extend(undo.before.iter_mut().map(|(_, since)| since));
-        numbers.extend(undo.came_in.iter_mut().flat_map(|(_, had)| had).map(|(_, since)| since));
+        for part in &mut undo.came_in {
+            numbers.push(&mut part.at);
+            numbers.extend(part.had.iter_mut().map(|(_, since)| since));
+        }
     }
     let mut order: Vec<u32> = numbers.iter().map(|number| **number).collect();
     order.sort_unstable();
