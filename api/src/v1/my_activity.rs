@@ -60,15 +60,17 @@ pub enum ActivityAction {}
 
 impl PartialSchema for ActivityAction {
     fn schema() -> RefOr<Schema> {
-        let mut text =
-            "What it was, and what `detail` may say of it. New words may come: show one that you do not know \
-            as something that has happened.\n"
-                .to_owned();
-        for (action, fields) in activity::all_told() {
+        let of_one = |(action, fields): (Action, &[&str])| {
             let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
             let fields = if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
-            text.push_str(&format!("\n- `{action}`: {}{fields}", about(action)));
-        }
+            format!("- `{action}`: {}{fields}", about(action))
+        };
+        let list: Vec<String> = activity::all_told().map(of_one).collect();
+        let text = format!(
+            "What it was, and what `detail` may say of it. New words may come: show one that you do not know as something \
+             that has happened.\n\n{}",
+            list.join("\n")
+        );
         let words = activity::all_told().map(|(action, _)| action.as_str());
         ObjectBuilder::new().schema_type(Type::String).description(Some(text)).enum_values(Some(words)).into()
     }
