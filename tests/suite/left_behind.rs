@@ -117,7 +117,7 @@ fn lives_here(social: &Social) -> SignedIn {
     social.push(&tweet).expect(201);
     tweet["external_id"] = json!("tweet-2");
     social.push(&tweet).expect(201);
-    let other = signed_in(social.arrives_by_google("g-88", &proven("lovelace@gmail.com")));
+    let other = signed_in(social.arrives_by_google("goog-88", &proven("lovelace@gmail.com")));
     social.claims(ADA);
     let sign_in = social.client.post("/v1/sessions").header("x-forwarded-for", "203.0.113.77");
     let sign_in =
@@ -148,7 +148,7 @@ fn lives_here(social: &Social) -> SignedIn {
     let request = social.client.post("/v1/me/conversations").bearer(&ada.access_token).header("idempotency-key", "k-1");
     request.json(&start).send().expect(201);
     social.begins_to_link(&ada, "facebook");
-    signed_in(social.arrives_by_google("g-88", &json!({})))
+    signed_in(social.arrives_by_google("goog-88", &json!({})))
 }
 
 on_both! {
@@ -168,7 +168,7 @@ on_both_with_providers! {
         let ada = lives_here(social);
         let told = [ADA, "lovelace@gmail.com", "ada@lovelace.example"];
         let needles = [
-            "ada@", "lovelace", "Lovelace", "12345678", "adatweets", "g-88", "441632960961", "ada.png", "Europe/London",
+            "ada@", "lovelace", "Lovelace", "12345678", "adatweets", "goog-88", "441632960961", "ada.png", "Europe/London",
             "203.0.113", "Firefox", "127.0.0.", "pending.example",
         ];
         let tables = tables(social);
@@ -197,7 +197,7 @@ on_both_with_providers! {
         assert_eq!(social.count("SELECT count(*) AS n FROM conversations"), 4, "the desk keeps what was said");
         assert!(social.count("SELECT count(*) AS n FROM messages WHERE body_text <> ''") >= 4);
         assert_eq!(social.count("SELECT count(*) AS n FROM conversations WHERE requester_id IS NOT NULL"), 1, "of Grace");
-        let anew = signed_in(social.arrives_by_google("g-88", &proven("lovelace@gmail.com")));
+        let anew = signed_in(social.arrives_by_google("goog-88", &proven("lovelace@gmail.com")));
         assert_ne!(anew.account["id"], ada.account["id"]);
         assert!(social.conversations_of(&anew).is_empty());
     }
