@@ -150,13 +150,13 @@ mod tests {
 
     use super::*;
 
-    fn request(name: HeaderName, lines: &[&str]) -> HttpRequest {
+    fn request(name: &HeaderName, lines: &[&str]) -> HttpRequest {
         let request = TestRequest::default();
-        lines.iter().fold(request, |request, line| request.append_header((&name, *line))).to_http_request()
+        lines.iter().fold(request, |request, line| request.append_header((name, *line))).to_http_request()
     }
 
     fn if_match(lines: &[&str]) -> Result<IfMatch, Problem> {
-        IfMatch::from_request(&request(IF_MATCH, lines), &mut Payload::None).into_inner()
+        IfMatch::from_request(&request(&IF_MATCH, lines), &mut Payload::None).into_inner()
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             (&[""], 200),
         ];
         for (lines, status) in rows {
-            let known = IfNoneMatch::from_request(&request(IF_NONE_MATCH, lines), &mut Payload::None).into_inner();
+            let known = IfNoneMatch::from_request(&request(&IF_NONE_MATCH, lines), &mut Payload::None).into_inner();
             let answer = known.unwrap().answer(&"one").unwrap();
             assert_eq!(
                 (answer.status().as_u16(), answer.headers().get(ETAG).unwrap().to_str().unwrap()),

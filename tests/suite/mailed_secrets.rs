@@ -196,8 +196,11 @@ on_both! {
                 assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{method} {road}");
                 assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {road}");
             }
-            let form = app.client.post(&path).body("application/x-www-form-urlencoded", secret.clone()).send();
-            assert_eq!((form.status, form.header("referrer-policy")), (415, Some("no-referrer")), "{road}");
+            let bare = format!("/v1/{road}");
+            for (path, status) in [(&bare, 415), (&path, 422)] {
+                let form = app.client.post(path).body("application/x-www-form-urlencoded", secret.clone()).send();
+                assert_eq!((form.status, form.header("referrer-policy")), (status, Some("no-referrer")), "{path}");
+            }
             let empty = app.client.post(&path).json(&json!({})).send();
             assert_eq!((empty.status, empty.header("referrer-policy")), (422, Some("no-referrer")), "{road}");
         }

@@ -81,7 +81,7 @@ on_both! {
         assert!(ask("/healthz", &headers(90)).starts_with("HTTP/1.1 200 "));
         is_refused("97 headers", &ask("/healthz", &headers(97)), &[400, 431]);
         is_refused("a header of 129 KiB", &ask("/healthz", &format!("X-A: {}\r\n", "x".repeat(132_096))), &[400, 431]);
-        let target = |length: usize| format!("/healthz?{}", "x".repeat(length - 9));
+        let target = |length: usize| format!("/problems/not-found?{}", "x".repeat(length - 20));
         assert!(ask(&target(8000), "").starts_with("HTTP/1.1 200 "));
         for length in [8001, 8192, 70_000] {
             is_refused("a long target", &ask(&target(length), ""), &[400, 431]);
