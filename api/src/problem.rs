@@ -106,7 +106,7 @@ problems! {
     MergeUndoable = "merge_undoable", 409, "An account that came into this one can still be taken back",
         "Wait until 72 hours have passed since the merge, or undo it by the link that was mailed: whoever had the other account may not know of it yet.";
     AddressTooNew = "address_too_new", 409, "The account's addresses came within 72 hours",
-        "Wait, or remove them: an account without an address is deleted at once, by a session that was just made fresh again.";
+        "Wait until 72 hours have passed since the first came: whoever has copied a token may have added it.";
     SecretExpired = "secret_expired", 410, "The link was used, replaced, or is too old",
         "Offer a new mail, where one can be asked for. A right code is answered like this only where what it was mailed for has become impossible since.";
     AccountMerged = "account_merged", 410, "The account has become part of another",

@@ -118,7 +118,8 @@ fn is_not_new_to_mail(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
     let since = work.now() - limits::UNDO_LIFE;
     let mine = db::identities::list_proven(work, who.account.id)?;
     let (emails, others): (Vec<_>, Vec<_>) = mine.iter().partition(|identity| identity.key.kind == IdentityKind::Email);
-    let first = emails.iter().filter_map(|email| email.owned_since).min();
+    let undos = undo_offers::list_open(work, who.account.id)?;
+    let first = emails.iter().filter_map(|email| email.owned_since).chain(undos.iter().map(|undo| undo.since)).min();
     let older = |first| others.iter().any(|other| other.owned_since.is_some_and(|since| since < first));
     if first.is_some_and(|first| first > since && older(first)) { Err(Error::AddressTooNew) } else { Ok(()) }
 }

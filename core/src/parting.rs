@@ -1,7 +1,7 @@
 //! Two accounts that became one are two again (rule 13): each has what it had before, and what came to it since by what it
 //! had. Whoever undoes a merge gets their own, and nothing of the other's, so it does not matter which of the two was the
 //! thief, nor who was there first. It is the last word: what either could undo of the other's is void. Where one has lost all
-//! its ways in meanwhile, it stays by itself without any, until what its addresses were mailed of that brings them back.
+//! its ways in meanwhile, those it had come back that are nobody's now.
 
 use serde_json::json;
 
@@ -48,6 +48,14 @@ pub fn list_open(work: &mut Work<'_>, survivor: AccountId) -> Result<Vec<WaysBef
         came_in.into_iter().chain(Some(before).filter(|before| before.choices.is_some()))
     });
     only_parts_of(work, survivor, known.collect())
+}
+
+/// What the survivor had when an account came into it, where one of its addresses was told of that.
+pub fn had_before(work: &mut Work<'_>, survivor: AccountId, source: AccountId) -> Result<Option<WaysBefore>> {
+    let undos = db::challenges::list_live_of_account(work, survivor, ChallengePurpose::EmailUndo)?;
+    let told = undos.into_iter().filter_map(|undo| undo.detail.before);
+    let told = told.filter(|before| before.came_in.iter().any(|one| one.account == source));
+    Ok(told.min_by_key(|before| before.at))
 }
 
 /// Each of the accounts once, where it is part of the survivor.

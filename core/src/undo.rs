@@ -190,12 +190,18 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
 /// set its password.
 fn part(work: &mut Work<'_>, account: AccountId, before: &WaysBefore, came_in: &[WaysBefore]) -> Result<()> {
     if let Some(survivor) = parting::survivor(work, account)? {
+        let had = parting::had_before(work, survivor, account)?;
         parting::part(work, before, survivor, account)?;
         db::credentials::delete_all(work, survivor)?;
         session::purge(work, survivor, None)?;
+        // what its owner has removed stays so where something is left
+        if let (Some(had), true) = (had, db::identities::list_proven(work, survivor)?.is_empty()) {
+            bring_back(work, &had)?;
+        }
     }
     for source in came_in {
         parting::part(work, source, account, account)?;
+        bring_back(work, source)?;
     }
     Ok(())
 }
@@ -204,9 +210,14 @@ fn part(work: &mut Work<'_>, account: AccountId, before: &WaysBefore, came_in: &
 fn hold_goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let (account, before) = goal(work, shown)?;
     let mut accounts = vec![account];
-    accounts.extend(parting::survivor(work, account)?);
-    accounts.extend(came_in(work, account, &before)?.into_iter().map(|source| source.account));
-    let mut keys: BTreeSet<IdentityKey> = before.identities.into_iter().map(|was| was.key).collect();
+    let mut others = came_in(work, account, &before)?;
+    accounts.extend(others.iter().map(|source| source.account));
+    if let Some(survivor) = parting::survivor(work, account)? {
+        accounts.push(survivor);
+        others.extend(parting::had_before(work, survivor, account)?);
+    }
+    let all = others.into_iter().chain([before]).flat_map(|before| before.identities);
+    let mut keys: BTreeSet<IdentityKey> = all.map(|was| was.key).collect();
     keys.insert(IdentityKey::email(&shown.address));
     for account in &accounts {
         keys.extend(db::identities::list(work, *account)?.into_iter().map(|identity| identity.key));

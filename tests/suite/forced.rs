@@ -39,7 +39,7 @@ pub fn becomes(app: &App, email: &str, state: &str) {
 /// Around the API: what could be undone for 72 hours can be no more.
 pub fn nothing_can_be_undone(app: &App) {
     app.sql("UPDATE challenges SET expires_at = created_at WHERE purpose = 'email_undo'");
-    app.sql("UPDATE accounts SET updated_at = created_at - (updated_at - created_at) WHERE state = 'merged'");
+    app.sql("UPDATE accounts SET claimed_at = NULL WHERE state = 'merged'");
 }
 
 #[derive(QueryableByName)]

@@ -101,7 +101,7 @@ on_both! {
         let second = app.adding_mail_to(NEW);
         assert_eq!((again["id"].as_str(), &second.id), (Some(first.id.as_str()), &first.id), "its id stays");
         assert_ne!(first.token, second.token);
-        app.proves(&ada, &first.id, &json!({ "token": first.token })).expect(404);
+        app.proves(&ada, &first.id, &json!({ "token": first.token })).expect(410);
         app.proves(&ada, &first.id, &json!({ "code": first.code })).expect(404);
         app.removes(&ada, &second.id).expect(204);
         app.proves(&ada, &second.id, &json!({ "token": second.token })).expect(404);

@@ -49,6 +49,12 @@ fn signs_in(app: &App, email: &str, password: &str) -> SignedIn {
     SignedIn::of(&app.tries_to_sign_in(email, password).expect(201))
 }
 
+/// Signs in with a new password, as whoever had an account parted from theirs has to.
+fn again(app: &App, email: &str) -> SignedIn {
+    app.claims(email);
+    app.signs_in(email)
+}
+
 fn addresses(app: &App, who: &SignedIn) -> Vec<String> {
     app.emails_of(who).into_iter().map(|email| email.email).collect()
 }
@@ -67,8 +73,7 @@ fn each_has_their_own(app: &App, theft: &Theft) {
     assert_eq!(sorted(sees(app, &v)), sorted(vec![theft.mailed.clone(), theft.started.clone()]));
     assert_eq!(unread(app, &v, &theft.mailed), 0, "what V read stays read");
     assert_eq!(unread(app, &v, &theft.started), 0, "and what V wrote is V's");
-    app.claims(T);
-    let thief = app.signs_in(T);
+    let thief = again(app, T);
     assert_eq!(thief.account["id"], theft.thief.account["id"]);
     assert_eq!((addresses(app, &thief), sees(app, &thief)), (vec![T.to_owned()], vec![theft.of_thief.clone()]));
     assert_eq!(thief.account["primary_email"], T);
@@ -103,7 +108,8 @@ on_both! {
         let told: Vec<String> = app.mail_to(T).iter().map(doorstep_tests::smtp::Received::subject).collect();
         assert_eq!(told.last().unwrap(), "Your account at Shop Help is your own again");
         assert_eq!(app.count("SELECT count(*) AS n FROM audit_events WHERE action = 'account.parted'"), 2);
-        let thief = app.signs_in(T);
+        app.tries_to_sign_in(T, PASSWORD).expect(401);
+        let thief = again(app, T);
         assert_eq!((addresses(app, &thief), sees(app, &thief)), (vec![T.to_owned()], vec![theft.of_thief]));
     }
 
@@ -113,7 +119,7 @@ on_both! {
         let before = app.secret_mailed_to(T);
         merges(app, &theft.thief, &theft.stolen, false).expect(200);
         assert_eq!(asks(app, &theft.thief).expect(409).code(), "merge_undoable");
-        assert_eq!(confirms(app, &theft.thief, &json!({ "token": before.token })).expect(404).code(), "secret_not_found");
+        assert_eq!(confirms(app, &theft.thief, &json!({ "token": before.token })).expect(410).code(), "secret_expired");
         undoes(app, &app.undo_mailed_to(V), THIRD);
         each_has_their_own(app, &theft);
         leaves(app, &app.signs_in(T), T);
@@ -152,7 +158,7 @@ on_both! {
         let v = signs_in(app, V, THIRD);
         assert_eq!((&v.account["id"], addresses(app, &v)), (&theft.v, vec![V.to_owned()]));
         assert_eq!(sorted(sees(app, &v)), sorted(vec![theft.mailed, theft.started]));
-        let merged = signs_in(app, "more@example.org", OTHER_PASSWORD);
+        let merged = again(app, "more@example.org");
         assert_eq!((addresses(app, &merged), sees(app, &merged)), (vec!["more@example.org".to_owned()], vec![theft.of_thief]));
     }
 
@@ -185,7 +191,7 @@ on_both! {
         each_has_their_own(app, &theft);
     }
 
-    fn a_survivor_that_lost_its_own_addresses_stays_by_itself_until_it_comes_back(app) {
+    fn a_survivor_that_lost_its_own_addresses_has_them_again(app) {
         let theft = theft(app);
         app.defines("tier", "text", "customer_reads").expect(201);
         app.says_of(&theft.v, &json!({ "tier": "gold" })).expect(200);
@@ -197,7 +203,7 @@ on_both! {
         assert_eq!((sees(app, &thief), app.custom_of(&thief)["tier"].clone()), (vec![theft.of_thief.clone()], Value::Null));
         assert_eq!(app.desk_account(&theft.v).expect(200).json()["custom"]["tier"], "gold");
         leaves(app, &thief, T);
-        undoes(app, &app.undo_mailed_to(V), THIRD);
+        app.claims_with(V, THIRD);
         let v = signs_in(app, V, THIRD);
         assert_eq!((&v.account["id"], &app.custom_of(&v)["tier"]), (&theft.v, &json!("gold")));
         assert_eq!(sorted(sees(app, &v)), sorted(vec![theft.mailed, theft.started]));
@@ -217,7 +223,7 @@ on_both! {
         undoes(app, &app.undo_mailed_to("w@example.org"), OTHER_PASSWORD);
         let again = signs_in(app, "w@example.org", OTHER_PASSWORD);
         assert_eq!((&again.account["id"], sees(app, &again)), (&w.account["id"], vec![mailed.clone()]));
-        undoes(app, &app.undo_mailed_to(V), THIRD);
+        app.undoes(&json!({ "token": app.undo_mailed_to(V), "password": THIRD })).expect(200);
         let v = signs_in(app, V, THIRD);
         assert_eq!((&v.account["id"], sorted(sees(app, &v))), (&theft.v, sorted(vec![theft.mailed, theft.started])));
         assert_eq!(sees(app, &signs_in(app, "w@example.org", OTHER_PASSWORD)), [mailed]);
@@ -298,7 +304,7 @@ on_both! {
         assert_eq!(app.push(&private).expect(201).json()["outcome"], "created");
         let v = signs_in(app, V, THIRD);
         assert_eq!(sorted(sees(app, &v)), sorted(vec![theft.mailed, theft.started, since]));
-        assert_eq!(sees(app, &app.signs_in(T)), [theft.of_thief]);
+        assert_eq!(sees(app, &again(app, T)), [theft.of_thief]);
     }
 
     fn a_closed_account_gives_nothing_back(app) {
@@ -349,7 +355,7 @@ on_both! {
         undoes(app, &app.undo_mailed_to(V), THIRD);
         let v = signs_in(app, V, THIRD);
         assert_eq!(texts(app, &v, &theft.started), ["hello", "from in between"]);
-        assert_eq!(sorted(sees(app, &app.signs_in(T))), sorted(vec![theft.of_thief, between]));
+        assert_eq!(sorted(sees(app, &again(app, T))), sorted(vec![theft.of_thief, between]));
     }
 
     fn a_merge_of_what_was_merged_is_parted_as_it_was(app) {
@@ -365,7 +371,7 @@ on_both! {
         let both = app.signs_in(T);
         assert_eq!(sorted(addresses(app, &both).into_iter().map(Value::from).collect()), sorted(vec![json!(V), json!(T)]));
         assert_eq!(sees(app, &both).len(), 3);
-        assert!(sees(app, &app.signs_in("third@example.org")).is_empty());
+        assert!(sees(app, &again(app, "third@example.org")).is_empty());
     }
 }
 
@@ -393,8 +399,11 @@ on_both_with_providers! {
         let added = social.adds(&ada, T);
         assert_eq!(asks(social, &ada).expect(409).code(), "address_too_new");
         social.removes(&ada, &added).expect(204);
+        assert_eq!(asks(social, &ada).expect(409).code(), "address_too_new", "nor by one that could undo its removal");
+        crate::forced::tweets(social, &json!({ "twitter": { "id": "13", "handle": "eve" } }));
+        let eve = signed_in(social.arrives_by_twitter("eve", "13"));
         let thief = social.signs_up(T);
-        merges(social, &thief, &ada, false).expect(200);
+        merges(social, &thief, &eve, false).expect(200);
         assert_eq!(asks(social, &thief).expect(409).code(), "merge_undoable");
         social.advance(Duration::from_secs(73 * 3600));
         asks(social, &social.signs_in(T)).expect(202);

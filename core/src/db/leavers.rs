@@ -23,6 +23,9 @@ pub fn list_merged_into(work: &mut Work<'_>, id: AccountId) -> Result<Vec<Accoun
 
 /// Whether one of these accounts, which have become part of another, was its owner's until some time after `since`.
 pub fn were_owned_after(work: &mut Work<'_>, merged: &[AccountId], since: Timestamp) -> Result<bool> {
+    if merged.is_empty() {
+        return Ok(false);
+    }
     let theirs = accounts::id.eq_any(merged).and(accounts::claimed_at.is_not_null());
     let lately = accounts::table.filter(theirs.and(accounts::updated_at.gt(since)));
     Ok(diesel::select(diesel::dsl::exists(lately)).get_result(work.conn)?)

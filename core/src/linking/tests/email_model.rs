@@ -89,14 +89,7 @@ impl World {
         }
         self.part_all(account, &before, at, known);
         let (now, was_there) = (self.remember(account), |key| before.iter().any(|(known, _)| *known == key));
-        for (key, since) in &before {
-            if self.account_of(*key) != Some(account) && self.comes_back(account, *key) {
-                self.take(&[*key], Some(account));
-                self.void(|secret| secret.address == *key);
-                self.accounts[account].since.retain(|(known, _)| known != key);
-                self.accounts[account].gains(*key, *since);
-            }
-        }
+        self.bring_back(account, &before);
         let stays = |key: Key| linking::stays(key == address, was_there(key), unlink_others);
         let dropped = self.drop_all_but(account, stays);
         self.accounts[account].password = address.reader();
@@ -108,6 +101,18 @@ impl World {
         }
         self.tell_dropped(account, &now, kept_since, &dropped);
         Happened::Undone(account)
+    }
+
+    /// `undo::bring_back`.
+    fn bring_back(&mut self, account: usize, before: &Before) {
+        for (key, since) in before {
+            if self.account_of(*key) != Some(account) && self.comes_back(account, *key) {
+                self.take(&[*key], Some(account));
+                self.void(|secret| secret.address == *key);
+                self.accounts[account].since.retain(|(known, _)| known != key);
+                self.accounts[account].gains(*key, *since);
+            }
+        }
     }
 
     fn comes_back(&self, account: usize, key: Key) -> bool {
@@ -172,13 +177,20 @@ impl World {
         let mut parts = self.parts_of(account);
         parts.extend(known);
         if let Some(survivor) = self.survivor(account) {
+            let told = self.undos.iter().filter(|undo| undo.account == survivor);
+            let told = told.filter(|undo| undo.came_in.iter().any(|part| part.account == account));
+            let had = told.min_by_key(|undo| undo.at).map(|undo| undo.before.clone());
             self.part(account, before, at, survivor);
             self.accounts[survivor].password = None;
             self.purge(survivor, None);
+            if self.identities_of(survivor).is_empty() {
+                self.bring_back(survivor, &had.unwrap_or_default());
+            }
         }
         for Part { account: source, had, at } in parts {
             if self.survivor(source) == Some(account) {
                 self.part(source, &had, at, account);
+                self.bring_back(source, &had);
             }
         }
     }
