@@ -50,12 +50,19 @@ pub fn list_open(work: &mut Work<'_>, survivor: AccountId) -> Result<Vec<WaysBef
     only_parts_of(work, survivor, known.collect())
 }
 
-/// What the survivor had when an account came into it, where one of its addresses was told of that.
+/// What of its own the survivor had when an account came into it, or as soon after as one of its addresses was told of
+/// something.
 pub fn had_before(work: &mut Work<'_>, survivor: AccountId, source: AccountId) -> Result<Option<WaysBefore>> {
     let undos = db::challenges::list_live_of_account(work, survivor, ChallengePurpose::EmailUndo)?;
     let told = undos.into_iter().filter_map(|undo| undo.detail.before);
     let told = told.filter(|before| before.came_in.iter().any(|one| one.account == source));
-    Ok(told.min_by_key(|before| before.at))
+    let mut had = told.min_by_key(|before| before.at);
+    if let Some(had) = &mut had {
+        let theirs: Vec<IdentityKey> =
+            had.came_in.iter().flat_map(|one| &one.identities).map(|was| was.key.clone()).collect();
+        had.identities.retain(|was| !theirs.contains(&was.key));
+    }
+    Ok(had)
 }
 
 /// Each of the accounts once, where it is part of the survivor.

@@ -179,7 +179,10 @@ impl World {
         if let Some(survivor) = self.survivor(account) {
             let told = self.undos.iter().filter(|undo| undo.account == survivor);
             let told = told.filter(|undo| undo.came_in.iter().any(|part| part.account == account));
-            let had = told.min_by_key(|undo| undo.at).map(|undo| undo.before.clone());
+            let had = told.min_by_key(|undo| undo.at).map(|undo| {
+                let theirs = |key: Key| undo.came_in.iter().any(|part| part.had.iter().any(|(had, _)| *had == key));
+                undo.before.iter().copied().filter(|(key, _)| !theirs(*key)).collect::<Before>()
+            });
             self.part(account, before, at, survivor);
             self.accounts[survivor].password = None;
             self.purge(survivor, None);
