@@ -54,7 +54,7 @@ on_both! {
         assert_eq!(statuses(&pushes(app, &said).expect(200)), [ok(201), ok(201), ok(201)]);
         app.claims("ada@example.org");
         let ada = app.signs_in("ada@example.org");
-        assert_eq!(sees(app, &ada), [id.clone()]);
+        assert_eq!(sees(app, &ada), std::slice::from_ref(&id));
         assert_eq!(texts(app, &ada, &id)[1..], ["one", "two", "three"]);
     }
 
