@@ -39,6 +39,7 @@ mod logs;
 mod mail;
 mod mail_limits;
 mod mailed_secrets;
+mod merge_thefts;
 mod migrations;
 mod my_emails;
 mod my_password;

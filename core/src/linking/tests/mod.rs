@@ -8,6 +8,7 @@ mod events;
 mod invariants;
 mod model;
 mod people;
+mod rows;
 mod session_model;
 mod social;
 mod social_model;
