@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
-use super::super::{
-    self as linking, Answer, Arriving, Ask, Desk, Holder, House, Linking, Made, Outcome, Sender, Shown,
-};
-use super::people::{Key, PROVIDERS, Person, Switch};
+use super::super::{self as linking, Answer, Ask, Desk, Holder, House, Made, Outcome, Sender, Shown};
+use super::people::{Key, PROVIDERS, Switch};
 pub use super::rows::{Account, Case, Happened, Login, Part, Secret, Undo, Waiting};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::limits;
-use crate::session::Turn;
 use crate::settings::{Authentication, Method, ProviderSettings, Settings, SignUpPolicy, UnknownRequesters};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
