@@ -191,6 +191,51 @@ impl FreshCustomer {
     }
 }
 
+/// A signed-in admin; their role is looked at in the unit of work, as everything about their session is.
+pub struct Admin(Customer);
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(customer(request).map(Self))
+    }
+}
+
+impl Admin {
+    pub async fn read<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let reads = move |work: &mut Work<'_>, who: &SignedIn| {
+            who.require_admin(work)?;
+            reads(work, who)
+        };
+        self.0.read(reads).await
+    }
+
+    /// See [`Customer::search`].
+    pub async fn search<T: Send + 'static>(
+        &self,
+        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let reads = move |work: &mut Work<'_>, who: &SignedIn| {
+            who.require_admin(work)?;
+            reads(work, who)
+        };
+        self.0.search(reads).await
+    }
+
+    /// For a use case that looks at the session by itself, and at the role: see [`Customer::write_by`].
+    pub async fn write_by<T: Send + 'static>(
+        &self,
+        writes: impl FnMut(&mut Work<'_>, &AccessClaims) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.0.write_by(writes).await
+    }
+}
+
 /// A scope as a type, for [`Machine`].
 pub trait Needs {
     const SCOPE: Scope;
@@ -207,6 +252,7 @@ macro_rules! needs {
 needs!(
     PushInteractions = InteractionsWrite,
     ReadConversations = ConversationsRead,
+    WriteConversations = ConversationsWrite,
     ReadAccounts = AccountsRead,
     WriteAccounts = AccountsWrite,
     DefineFields = CustomFieldsWrite

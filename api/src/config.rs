@@ -2,7 +2,9 @@
 //! environment. A wrong setting is an error that names the key, the value and the cure.
 
 mod environment;
+pub mod messenger;
 pub mod providers;
+pub mod secret;
 pub mod social;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +17,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use self::messenger::Messenger;
 use self::providers::Providers;
 use self::social::Social;
 use crate::secret_file;
@@ -32,6 +35,7 @@ pub struct Config {
     pub hashing: Hashing,
     pub providers: Providers,
     pub social: Social,
+    pub messenger: Messenger,
     pub log: Log,
 }
 
@@ -277,6 +281,7 @@ impl Config {
             }
         }
         self.providers.resolve()?;
+        self.messenger.check()?;
         crate::telemetry::check_level(&self.log.level)
     }
 

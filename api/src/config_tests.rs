@@ -64,6 +64,24 @@ fn a_wrong_setting_names_the_key_the_value_and_the_cure() {
 }
 
 #[test]
+fn the_messengers_secrets_are_long_and_never_shown() {
+    let read = |text: &str| Config::from_parts(&format!("[messenger]\n{text}"), &[]);
+    let long = "s3cr3t-".repeat(5);
+    let config = read(&format!("secret = \"{long}\"\nprevious_secret = \"{long}x\"")).unwrap();
+    assert!(!format!("{config:?} {:?}", config.messenger.secrets()).contains("s3cr3t"));
+    assert!(!config.messenger.secrets().is_empty() && Config::default().messenger.secrets().is_empty());
+    for (wrong, key) in [
+        ("secret = \"s3cr3t\"".to_owned(), "messenger.secret"),
+        (format!("previous_secret = \"{long}\""), "messenger.previous_secret"),
+        ("secret = 7".to_owned(), "a secret is text"),
+        ("secrets = []".to_owned(), "secrets"),
+    ] {
+        let error = read(&wrong).unwrap_err();
+        assert!(error.contains(key) && !error.contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
 fn a_refused_secret_is_not_repeated() {
     let error = load("[server]\nsecret = \"hunter2hunter2\"", &[]).unwrap_err();
     assert!(!error.contains("hunter2"), "{error}");

@@ -254,6 +254,7 @@ mod tests {
             trusted_proxies: Vec::new(),
             providers: Registry::default(),
             redirect_uris: crate::redirect_uris::RedirectUris::default(),
+            messenger: Arc::new(doorstep_core::messenger::Secrets::new([])),
             patience: Patience::default(),
         })
     }

@@ -102,6 +102,11 @@ impl FromRequest for IfMatch {
 }
 
 impl IfMatch {
+    /// For what is replaced as a whole: nobody does so without saying what they have read.
+    pub fn required(self) -> Result<Self, Problem> {
+        if self.0.is_some() { Ok(self) } else { Err(Problem::new(Code::PreconditionRequired)) }
+    }
+
     /// Whether a change may be made to what is there now. A weak tag, or one that is none of ours, matches nothing, `*`
     /// anything that is there.
     pub fn allows<T: Serialize>(&self, now: impl FnOnce() -> Option<T>) -> bool {

@@ -42,6 +42,7 @@ use crate::schemas;
         (name = "Conversations", description = "What I wrote to support and what support answered"),
         (name = "Help desk", description = "For the help desk's back end, with an API key"),
         (name = "Accounts", description = "What the help desk knows of people, with an API key"),
+        (name = "Admin", description = "For an account with the role `admin`: what holds for everybody"),
         (name = "Keys", description = "For services that verify access tokens"),
         (name = "Operations", description = "For whoever runs it"),
     )

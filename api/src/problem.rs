@@ -67,6 +67,10 @@ problems! {
         "Use a key with the scope that the detail names.";
     MethodDisabled = "method_disabled", 403, "This way to sign in is turned off",
         "Read GET /v1/sign-in-options and show only what it offers.";
+    AdminRequired = "admin_required", 403, "This takes an admin",
+        "Sign in with an account that has the role admin: an operator invites one by doorstep admin create.";
+    AdminPasswordRequired = "admin_password_required", 403, "An admin needs a password of today's length",
+        "Choose one by forgot password, as long as the settings ask for. An admin without one changes nothing here.";
     ReauthRequired = "reauth_required", 403, "This takes a fresh session",
         "Make it fresh with POST /v1/me/reauthenticate, by one of methods, or let the person sign in again, and do it within 10 minutes. A refresh does not make a session fresh.";
     AccountClosed = "account_closed", 403, "The account is closed",
@@ -99,6 +103,10 @@ problems! {
         "Delete one first: there are 50 at most.";
     LastAdmin = "last_admin", 409, "It is the last admin's account",
         "Let an operator invite another admin first, and let them sign in.";
+    AdminLeftOut = "admin_left_out", 409, "You could not sign in any more",
+        "Leave a method on by which your own account is signed in to, or link one that stays.";
+    PeopleLeftOut = "people_left_out", 409, "People would be left without a way in",
+        "people says how many have no other way to sign in, and 1000 where there are more. Do it anyway with ?confirm=true.";
     LastWayIn = "last_way_in", 409, "It is the last way in",
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
@@ -107,6 +115,8 @@ problems! {
         "Wait until 72 hours have passed since the merge, or undo it by the link that was mailed: whoever had the other account may not know of it yet.";
     AddressTooNew = "address_too_new", 409, "The account's addresses came within 72 hours",
         "Wait until 72 hours have passed since the first came: whoever has copied a token may have added it.";
+    RatingNotOffered = "rating_not_offered", 409, "There is nothing to rate",
+        "Support has not asked what its customer thinks of this conversation, or asks no more.";
     SecretExpired = "secret_expired", 410, "The link was used, replaced, or is too old",
         "Offer a new mail, where one can be asked for. A right code is answered like this only where what it was mailed for has become impossible since.";
     AccountMerged = "account_merged", 410, "The account has become part of another",
@@ -117,6 +127,8 @@ problems! {
         "Begin a new flow.";
     PreconditionFailed = "precondition_failed", 412, "It has changed since it was read",
         "Read it again, and repeat the change with the new ETag.";
+    PreconditionRequired = "precondition_required", 428, "Say which version you have read",
+        "Read it, and send its ETag as If-Match: what is replaced as a whole is not replaced unseen.";
     PayloadTooLarge = "payload_too_large", 413, "The body is too large",
         "Send less; the detail says how much this operation takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body is of another type",
@@ -165,10 +177,19 @@ pub struct Problem {
     pub detail: Option<String>,
     pub errors: Vec<Fault>,
     pub retry_after: Option<Duration>,
+    pub more: More,
+}
+
+/// What only a problem of one kind says.
+#[derive(Debug, Clone)]
+pub enum More {
+    Nothing,
     /// Where an account has gone.
-    pub survivor: Option<AccountId>,
+    Survivor(AccountId),
     /// What makes a session fresh.
-    pub methods: Option<Vec<String>>,
+    Methods(Vec<String>),
+    /// How many have no other way in.
+    People(usize),
 }
 
 /// A problem details object (RFC 9457).
@@ -205,6 +226,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, example = json!(["password", "mail", "google"]))]
     pub methods: Option<&'a [String]>,
+    /// How many would have no way to sign in any more (`people_left_out`); 1000 where there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, example = 12)]
+    pub people: Option<usize>,
 }
 
 /// What is wrong with one field.
@@ -223,7 +248,7 @@ pub struct FieldError<'a> {
 impl Problem {
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), retry_after: None, survivor: None, methods: None }
+        Self { code, detail: None, errors: Vec::new(), retry_after: None, more: More::Nothing }
     }
 
     #[must_use]
@@ -245,8 +270,9 @@ impl Problem {
                 .iter()
                 .map(|fault| FieldError { pointer: &fault.pointer, code: fault.code, detail: &fault.detail })
                 .collect(),
-            survivor_id: self.survivor.map(|id| id.0),
-            methods: self.methods.as_deref(),
+            survivor_id: if let More::Survivor(id) = &self.more { Some(id.0) } else { None },
+            methods: if let More::Methods(methods) = &self.more { Some(methods) } else { None },
+            people: if let More::People(people) = self.more { Some(people) } else { None },
         }
     }
 }
@@ -270,7 +296,7 @@ impl ResponseError for Problem {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         // what has taken its place (RFC 5829, section 3.4)
-        if let Some(id) = self.survivor
+        if let More::Survivor(id) = self.more
             && let Ok(link) = HeaderValue::from_str(&format!("</v1/accounts/{id}>; rel=\"successor-version\""))
         {
             response.headers_mut().insert(LINK, link);
@@ -320,7 +346,7 @@ impl From<Error> for Problem {
             Error::MethodOff(method) => {
                 Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
-            Error::Stale { methods } => Self { methods: Some(methods), ..Self::new(Code::ReauthRequired) },
+            Error::Stale { methods } => Self { more: More::Methods(methods), ..Self::new(Code::ReauthRequired) },
             Error::OtherStale => Self::with_detail(
                 Code::ReauthRequired,
                 "The other account's session is not fresh: sign in to it again, and send that access token.",
@@ -343,9 +369,10 @@ impl From<Error> for Problem {
             Error::LastWayIn => Self::new(Code::LastWayIn),
             Error::MergeUndoable => Self::new(Code::MergeUndoable),
             Error::AddressTooNew => Self::new(Code::AddressTooNew),
+            Error::RatingNotOffered => Self::new(Code::RatingNotOffered),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),
             Error::NotFound(what) => Self::with_detail(Code::NotFound, format!("There is no such {what}.")),
-            Error::AccountMerged(id) => Self { survivor: Some(id), ..Self::new(Code::AccountMerged) },
+            Error::AccountMerged(id) => Self { more: More::Survivor(id), ..Self::new(Code::AccountMerged) },
             Error::AccountDeleted => Self::new(Code::AccountDeleted),
             Error::TooManyFields => Self::new(Code::TooManyCustomFields),
             Error::Changed => Self::new(Code::PreconditionFailed),
@@ -362,7 +389,10 @@ impl From<Error> for Problem {
                 Self { retry_after: Some(OUTAGE), ..Self::new(Code::Unavailable) }
             }
             Error::Kept(inner) => Self::from(*inner),
-            Error::NotAdmin | Error::Overtaken | Error::Database(_) | Error::Broken(_) => {
+            Error::NotAdmin => Self::new(Code::AdminRequired),
+            Error::AdminNeedsPassword => Self::new(Code::AdminPasswordRequired),
+            Error::AdminLeftOut => Self::new(Code::AdminLeftOut),
+            Error::Overtaken | Error::Database(_) | Error::Broken(_) => {
                 tracing::error!(cause = %error, "internal error");
                 Self::new(Code::InternalError)
             }

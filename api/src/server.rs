@@ -133,6 +133,7 @@ impl Server {
             trusted_proxies: config.server.trusted_proxies.clone(),
             providers: providers.clone(),
             redirect_uris: config.social.redirect_uris.clone(),
+            messenger: Arc::new(config.messenger.secrets()),
             patience: options.patience,
         });
         let connections = Connections::default();

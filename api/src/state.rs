@@ -9,7 +9,7 @@ use doorstep_core::clock::Timestamp;
 use doorstep_core::db::{Origin, Promise, Store, Work};
 use doorstep_core::hashing::{Hasher, PasswordHash, Place, Verdict};
 use doorstep_core::password::{Password, PasswordFault, PasswordPolicy};
-use doorstep_core::{Error, Result};
+use doorstep_core::{Error, Result, messenger};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -30,6 +30,7 @@ pub struct State {
     pub trusted_proxies: Vec<IpNet>,
     pub providers: Registry,
     pub redirect_uris: RedirectUris,
+    pub messenger: Arc<messenger::Secrets>,
     pub patience: Patience,
 }
 

@@ -9,6 +9,7 @@ use doorstep_core::custom_field::{FieldType, VisibleTo};
 use doorstep_core::identity::{IdentityKind, ProofMethod};
 use doorstep_core::interaction::{Direction, Dmarc, PushOutcome};
 use doorstep_core::session::EndReason;
+use doorstep_core::settings::{SignUpPolicy, UnknownRequesters};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -71,6 +72,9 @@ sets! {
     WayInMethod = std::iter::once("password").chain(IdentityKind::ALL.iter().map(|kind| kind.as_str())).collect(),
         "`password`, or the kind of an identity. An `email` is a way in by forgot password.";
     SignUpOffer = vec!["open", "known_only", "off"], "`known_only`: for people whom support already knows.";
+    SignUpWord = of!(SignUpPolicy), "Who may make an account by sign-up; `known_only`: people whom support already knows.";
+    UnknownRequestersWord = of!(UnknownRequesters),
+        "What becomes of a push from somebody support has never met; `hold`: it is kept, and shown to nobody until it is released.";
     SessionStatus = vec!["signed_in"], "Whoever has this is signed in.";
     EmailRequiredStatus = vec!["email_required"], "An address is to be proven first.";
     ActivityActor = By::ALL.iter().map(|by| by.as_str()).collect(),

@@ -90,12 +90,18 @@ pub const fn told(action: Action) -> Option<&'static [&'static str]> {
         | Action::ApiKeyCreated
         | Action::ConversationStarted
         | Action::ConversationStatusChanged
+        | Action::ConversationSubjectChanged
         | Action::CustomFieldCreated
         | Action::CustomFieldDeleted
         | Action::CustomFieldUpdated
         | Action::IdentityMoved
         | Action::IdentityObserved
         | Action::MessageCreated
+        | Action::MessageReleased
+        | Action::RatingOffered
+        | Action::RatingReceived
+        | Action::RatingWithdrawn
+        | Action::SettingsChanged
         | Action::SigningKeyRotated => return None,
     })
 }

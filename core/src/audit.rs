@@ -49,13 +49,19 @@ words! {
         IdentityMoved = "identity.moved",
         ConversationStarted = "conversation.started",
         ConversationStatusChanged = "conversation.status_changed",
+        ConversationSubjectChanged = "conversation.subject_changed",
         MessageCreated = "message.created",
+        MessageReleased = "message.released",
+        RatingOffered = "rating.offered",
+        RatingWithdrawn = "rating.withdrawn",
+        RatingReceived = "rating.received",
         CustomFieldCreated = "custom_field.created",
         CustomFieldUpdated = "custom_field.updated",
         CustomFieldDeleted = "custom_field.deleted",
         ApiKeyCreated = "api_key.created",
         SigningKeyRotated = "signing_key.rotated",
         AdminInvited = "admin.invited",
+        SettingsChanged = "settings.changed",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::id::{AccountId, ConversationId, IdentityId, MessageId};
 use crate::idempotency::{self, IdempotencyKey};
 use crate::outbox;
 use crate::page::{List, Page, PageAsk};
+use crate::rating::Rating;
 use crate::session::SignedIn;
 use crate::throttle;
 
@@ -76,6 +77,7 @@ pub struct Conversation {
     pub updated_at: Timestamp,
     /// The instant of the latest message its requester may see; none where there is none yet.
     pub shown_at: Option<Timestamp>,
+    pub rating: Rating,
 }
 
 /// A message as stored.
@@ -95,6 +97,8 @@ pub struct Message {
     pub attachments: serde_json::Value,
     pub sent_at: Timestamp,
     pub created_at: Timestamp,
+    /// When the desk let its requester see it, where it had been held.
+    pub released_at: Option<Timestamp>,
 }
 
 /// A row of the customer's list.
@@ -150,12 +154,17 @@ pub const LONGEST_SUBJECT: usize = 255;
 pub const LONGEST_BODY: usize = 16_000;
 
 /// A subject is one line: some desk will make a mail's header of it.
-fn check_subject(text: &str) -> Result<()> {
-    check(("/subject", text), LONGEST_SUBJECT, char::is_control)
+pub(crate) fn check_subject(text: &str, longest: usize) -> Result<()> {
+    check(("/subject", text), longest, char::is_control)
 }
 
 fn check_body(pointer: &str, text: &str) -> Result<()> {
-    check((pointer, text), LONGEST_BODY, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    check_text(pointer, text, LONGEST_BODY)
+}
+
+/// What may have several lines.
+pub(crate) fn check_text(pointer: &str, text: &str, longest: usize) -> Result<()> {
+    check((pointer, text), longest, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
 /// Checks what somebody wrote.
@@ -191,7 +200,7 @@ pub fn get(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Ov
 }
 
 /// I4, in one place: whose a conversation is.
-fn visible(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Conversation> {
+pub(crate) fn visible(work: &mut Work<'_>, who: &SignedIn, id: ConversationId) -> Result<Conversation> {
     db::conversations::find(work, id)?
         .filter(|conversation| conversation.account_id == who.account.id && conversation.shown_at.is_some())
         .ok_or(Error::NotFound("conversation"))
@@ -214,7 +223,7 @@ pub struct Start {
 
 /// Starts a conversation; the desk hears of it by an event and by polling.
 pub fn start(work: &mut Work<'_>, who: &SignedIn, start: &Start, key: Option<&IdempotencyKey>) -> Result<Conversation> {
-    Error::all([check_subject(&start.subject), check_body("/message/body_text", &start.body_text)])?;
+    Error::all([check_subject(&start.subject, LONGEST_SUBJECT), check_body("/message/body_text", &start.body_text)])?;
     let id: ConversationId = idempotency::once(work, key, |work| {
         let conversation = insert_started(work, who, &start.subject, None)?;
         say(work, who, &conversation, &start.body_text)?;
@@ -244,6 +253,7 @@ fn insert_started(
         created_at: now,
         updated_at: now,
         shown_at: Some(now),
+        rating: Rating::default(),
     };
     db::conversations::insert(work, &conversation)?;
     let detail = json!({ "conversation_id": conversation.id });
@@ -271,6 +281,7 @@ fn say(work: &mut Work<'_>, who: &SignedIn, into: &Conversation, body_text: &str
         attachments: json!([]),
         sent_at: now,
         created_at: now,
+        released_at: None,
     };
     db::messages::insert(work, &message)?;
     db::conversations::touch(work, into, Some(now), None)?;
@@ -331,37 +342,19 @@ pub fn set_status(work: &mut Work<'_>, who: &SignedIn, id: ConversationId, statu
     get(work, who, id)
 }
 
-/// The desk's list: everything changed since, oldest change first.
-pub fn list_for_desk(work: &mut Work<'_>, since: Option<Timestamp>, ask: PageAsk) -> Result<Page<Conversation>> {
-    let ask = ask.of(List::named("conversations"))?;
-    let rows = db::conversations::list_updated(work, since, ask)?;
-    Ok(ask.page(rows, |row| (row.updated_at, row.id.0)))
-}
-
-pub fn get_for_desk(work: &mut Work<'_>, id: ConversationId) -> Result<Conversation> {
-    db::conversations::find(work, id)?.ok_or(Error::NotFound("conversation"))
-}
-
-/// All messages of a conversation, notes and held ones included.
-pub fn list_messages_for_desk(work: &mut Work<'_>, id: ConversationId, ask: PageAsk) -> Result<Page<Message>> {
-    get_for_desk(work, id)?;
-    let ask = ask.of(List::within("messages", id.0))?;
-    let rows = db::messages::list(work, id, None, ask)?;
-    Ok(ask.page(rows, |row| (row.sent_at, row.id.0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn text_is_checked() {
-        assert!(check_body("/x", "Grüße\n\tAda").is_ok() && check_subject("Grüße, Ada").is_ok());
+        let subject = |text: &str| check_subject(text, LONGEST_SUBJECT);
+        assert!(check_body("/x", "Grüße\n\tAda").is_ok() && subject("Grüße, Ada").is_ok());
         for wrong in ["", " \n", "a\0b", "\u{1b}[31m"] {
-            assert!(check_body("/x", wrong).is_err() && check_subject(wrong).is_err(), "{wrong:?}");
+            assert!(check_body("/x", wrong).is_err() && subject(wrong).is_err(), "{wrong:?}");
         }
-        assert!(check_subject("a\nb").is_err());
-        assert!(check_subject(&"x".repeat(LONGEST_SUBJECT)).is_ok() && check_subject(&"x".repeat(256)).is_err());
+        assert!(subject("a\nb").is_err());
+        assert!(subject(&"x".repeat(LONGEST_SUBJECT)).is_ok() && subject(&"x".repeat(256)).is_err());
         assert!(check_body("/x", &"x".repeat(LONGEST_BODY)).is_ok());
         assert!(check_body("/x", &"x".repeat(LONGEST_BODY + 1)).is_err());
     }

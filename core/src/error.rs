@@ -62,6 +62,8 @@ pub enum Error {
     ScopeMissing(crate::api_key::Scope),
     #[error("this takes the role admin")]
     NotAdmin,
+    #[error("an admin needs a password, as long as new ones are")]
+    AdminNeedsPassword,
     #[error("sign-in by {0} is turned off")]
     MethodOff(Method),
     #[error("no such code, continuation or state of a flow")]
@@ -88,6 +90,8 @@ pub enum Error {
     TooManyAddresses,
     #[error("it is the last admin's account")]
     LastAdmin,
+    #[error("the admin could not sign in any more")]
+    AdminLeftOut,
     #[error("it is the last way in")]
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]
@@ -100,6 +104,8 @@ pub enum Error {
     AccountMerged(AccountId),
     #[error("the account was deleted")]
     AccountDeleted,
+    #[error("the desk has not asked for a rating")]
+    RatingNotOffered,
     #[error("there are as many custom fields as there may be")]
     TooManyFields,
     #[error("there is no such {0}")]

@@ -16,6 +16,7 @@ use crate::id::{AccountId, ConversationId, IdentityId, InteractionId, MessageId}
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::linking::{self, Sender, Shown};
 use crate::outbox;
+use crate::rating::Rating;
 use crate::settings::{self, UnknownRequesters};
 
 words! {
@@ -304,6 +305,7 @@ fn begin(work: &mut Work<'_>, push: &Push, requester: &Identity) -> Result<Conve
         created_at: now,
         updated_at: now,
         shown_at: None,
+        rating: Rating::default(),
     };
     db::conversations::insert(work, &conversation)?;
     Ok(conversation)
@@ -367,6 +369,7 @@ fn write(work: &mut Work<'_>, push: &Push, conversation: &Conversation, writer: 
         attachments: push.attachments.clone(),
         sent_at,
         created_at: now,
+        released_at: None,
     };
     db::messages::insert(work, &message)?;
     let shown_at =

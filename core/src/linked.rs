@@ -7,8 +7,8 @@ use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
 use crate::error::{Error, Result};
-use crate::id::{FlowId, IdentityId};
-use crate::identity::{Identity, IdentityKind, Proof, ProofMethod};
+use crate::id::{AccountId, FlowId, IdentityId};
+use crate::identity::{Identity, IdentityKey, IdentityKind, Proof, ProofMethod};
 use crate::linking::{self, Linking, Removal};
 use crate::mail::{MailContent, Named};
 use crate::outbox;
@@ -69,29 +69,50 @@ pub fn link(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arrival: &
     if !db::social_flows::end(work, flow.id, FlowState::Presented, FlowState::Spent, None)? {
         return Err(Error::FlowGone);
     }
-    let held = ownership::look_up(work, &arrival.key)?;
-    let same = held.account.as_ref().is_some_and(|holder| holder.id == account);
-    match linking::link(held.holder, same) {
+    let proof = Proof { method: ProofMethod::Provider, challenge: None, flow: Some(flow.id) };
+    let proven = Proven { key: &arrival.key, label: arrival.label.as_deref(), name: arrival.name.as_deref(), proof };
+    match becoming(work, &proven, account)? {
         Linking::Attach => {
-            let proof = Proof { method: ProofMethod::Provider, challenge: None, flow: Some(flow.id) };
-            let proven =
-                Proven { key: &arrival.key, label: arrival.label.as_deref(), name: arrival.name.as_deref(), proof };
-            let taken = ownership::take(work, &[proven], Some(account))?;
-            let detail =
-                json!({ "kind": arrival.key.kind, "provider": flow.provider, "identity_id": taken.identities.first() });
-            audit::record(work, Action::IdentityLinked, Actor::Account(account), Some(account), &detail)?;
-            outbox::post_event(work, "identity.linked", account, &detail)?;
             let named = Named::of_arrival(work.providers(), arrival);
-            ways_in::tell_proven_addresses(work, account, &MailContent::IdentityLinked { named, at: work.now() })?;
+            let mail = MailContent::IdentityLinked { named, at: work.now() };
+            attach(work, &proven, account, Some(&flow.provider), &mail)?;
         }
         Linking::Already => {}
         Linking::Taken => return Err(Error::IdentityTaken.and_keep()),
     }
+    find(work, &who, &arrival.key)
+}
+
+/// What becomes of an identity that the owner of an account has proven.
+pub(crate) fn becoming(work: &mut Work<'_>, proven: &Proven<'_>, account: AccountId) -> Result<Linking> {
+    let held = ownership::look_up(work, proven.key)?;
+    let same = held.account.as_ref().is_some_and(|holder| holder.id == account);
+    Ok(linking::link(held.holder, same))
+}
+
+/// Links what is nobody's own, and tells every proven address.
+pub(crate) fn attach(
+    work: &mut Work<'_>,
+    proven: &Proven<'_>,
+    account: AccountId,
+    provider: Option<&ProviderName>,
+    mail: &MailContent,
+) -> Result<()> {
+    let taken = ownership::take(work, std::slice::from_ref(proven), Some(account))?;
+    let detail = json!({ "kind": proven.key.kind, "provider": provider, "identity_id": taken.identities.first() });
+    audit::record(work, Action::IdentityLinked, Actor::Account(account), Some(account), &detail)?;
+    outbox::post_event(work, "identity.linked", account, &detail)?;
+    ways_in::tell_proven_addresses(work, account, mail)
+}
+
+/// One of the owner's identities.
+pub(crate) fn find(work: &mut Work<'_>, who: &SignedIn, key: &IdentityKey) -> Result<LinkedIdentity> {
+    let account = who.account.id;
     let usable = ways_in::usable(work, account)?;
     let mine = db::identities::list_with_proof(work, account)?;
     let (identity, proven_at) = mine
         .into_iter()
-        .find(|(identity, _)| identity.key == arrival.key)
+        .find(|(identity, _)| identity.key == *key)
         .ok_or_else(|| Error::Broken("what was linked is not there".to_owned()))?;
     let opened = db::sessions::identity_of(work, who.session.id)?;
     Ok(describe(work, identity, proven_at, &usable, opened))
@@ -119,6 +140,10 @@ pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Res
     let detail = json!({ "kind": identity.key.kind, "sessions_ended": ended });
     audit::record(work, Action::IdentityUnlinked, Actor::Account(account), Some(account), &detail)?;
     outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
-    let named = Named::of(work.providers(), &identity.key, identity.label.as_deref());
-    ways_in::tell_proven_addresses(work, account, &MailContent::IdentityUnlinked { named, at: work.now() })
+    let (at, named) = (work.now(), Named::of(work.providers(), &identity.key, identity.label.as_deref()));
+    let mail = match identity.key.kind {
+        IdentityKind::Messenger => MailContent::MessengerUnlinked { at },
+        _ => MailContent::IdentityUnlinked { named, at },
+    };
+    ways_in::tell_proven_addresses(work, account, &mail)
 }

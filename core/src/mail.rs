@@ -88,6 +88,13 @@ pub enum MailContent {
         named: Named,
         at: Timestamp,
     },
+    /// What was said in the messenger on a device has come to the account.
+    MessengerLinked {
+        at: Timestamp,
+    },
+    MessengerUnlinked {
+        at: Timestamp,
+    },
     /// Two accounts have become one; to every proven address of both.
     AccountsMerged {
         at: Timestamp,
@@ -227,6 +234,8 @@ impl MailContent {
             Self::ClaimedByProvider { .. } => "claimed_by_provider",
             Self::IdentityLinked { .. } => "identity_linked",
             Self::IdentityUnlinked { .. } => "identity_unlinked",
+            Self::MessengerLinked { .. } => "messenger_linked",
+            Self::MessengerUnlinked { .. } => "messenger_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
             Self::AccountsParted { .. } => "accounts_parted",
             Self::DeleteAccount { .. } => "delete_account",
@@ -260,6 +269,8 @@ impl MailContent {
             | Self::ClaimedByProvider { .. }
             | Self::IdentityLinked { .. }
             | Self::IdentityUnlinked { .. }
+            | Self::MessengerLinked { .. }
+            | Self::MessengerUnlinked { .. }
             | Self::AccountsMerged { .. }
             | Self::AccountsParted { .. }
             | Self::AccountDeleted { .. }

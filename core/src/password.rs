@@ -74,6 +74,12 @@ impl Password {
         Ok(Self(normal))
     }
 
+    /// How many it has.
+    #[must_use]
+    pub fn characters(&self) -> usize {
+        self.0.chars().count()
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -110,8 +110,14 @@ impl SignedIn {
         }
     }
 
-    pub fn require_admin(&self) -> Result<()> {
-        if self.account.role == Role::Admin { Ok(()) } else { Err(Error::NotAdmin) }
+    /// Refuses whoever is no admin, and an admin without a password: who can do everything here shows it by more than
+    /// a provider's word.
+    pub fn require_admin(&self, work: &mut Work<'_>) -> Result<()> {
+        if self.account.role != Role::Admin {
+            return Err(Error::NotAdmin);
+        }
+        let password = db::credentials::find_password(work, self.account.id)?;
+        password.map(drop).ok_or(Error::AdminNeedsPassword)
     }
 }
 

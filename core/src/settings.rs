@@ -140,12 +140,15 @@ impl Settings {
         !listed(blocked_domains)
     }
 
+    /// Characters that a new password must have.
+    #[must_use]
+    pub fn least_password_length(&self) -> usize {
+        usize::from(self.authentication.password_min_length.max(LEAST_PASSWORD_LENGTH))
+    }
+
     #[must_use]
     pub fn password_policy(&self, site_name: &str) -> PasswordPolicy {
-        PasswordPolicy {
-            min_length: usize::from(self.authentication.password_min_length.max(LEAST_PASSWORD_LENGTH)),
-            site_name: site_name.to_owned(),
-        }
+        PasswordPolicy { min_length: self.least_password_length(), site_name: site_name.to_owned() }
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::account::Role;
 use crate::audit::{self, Action, Actor};
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
@@ -20,6 +21,8 @@ use crate::throttle::{self, Scope};
 pub struct SignInAsk {
     pub address: EmailAddress,
     pub device_token: Option<String>,
+    /// How many characters the password has.
+    pub characters: usize,
 }
 
 /// What there is to compare a password with; nothing for an address without an account or password, or one of an account
@@ -70,6 +73,9 @@ pub fn finish(work: &mut Work<'_>, ask: &SignInAsk, candidate: &Candidate, verdi
         return Err(Error::CredentialsWrong);
     }
     throttle::password_was_right(work, scope)?;
+    if account.role == Role::Admin && ask.characters < settings.least_password_length() {
+        return Err(Error::AdminNeedsPassword.and_keep());
+    }
     if let Some(hash) = rehashed {
         db::credentials::put_password(work, id, hash)?;
     }

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::mail::{Mail, MailContent};
 use crate::outbox;
 use crate::provider::ProviderName;
-use crate::settings::{self, Method};
+use crate::settings::{self, Method, Settings};
 
 /// One way in. An email is one because whoever reads its mail can set a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +71,11 @@ impl Usable {
 
 pub fn usable(work: &mut Work<'_>, account: AccountId) -> Result<Usable> {
     let settings = settings::current(work)?;
+    usable_under(work, &settings, account)
+}
+
+/// [`usable`] if the settings were these.
+pub fn usable_under(work: &mut Work<'_>, settings: &Settings, account: AccountId) -> Result<Usable> {
     let proven = db::identities::list_proven(work, account)?;
     let may = |identity: &Identity| match identity.key.kind {
         IdentityKind::Email => settings.offers(&Method::Password).is_ok(),

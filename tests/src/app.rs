@@ -28,6 +28,10 @@ pub enum Db {
     Postgres,
 }
 
+/// What the desk's server signs with, and what it signed with before.
+pub const MESSENGER_SECRET: &str = "what the messenger's server signs with";
+pub const OLD_MESSENGER_SECRET: &str = "what the messenger's server signed with";
+
 /// What a test starts its Doorstep with.
 pub struct Setup {
     pub clock: Clock,
@@ -54,6 +58,9 @@ impl Default for Setup {
         config.links.undo = "https://help.shop.example/undo#token={token}".to_owned();
         config.links.delete_account = "https://help.shop.example/delete#token={token}".to_owned();
         config.hashing.threads = Some(2);
+        let messenger =
+            format!("[messenger]\nsecret = \"{MESSENGER_SECRET}\"\nprevious_secret = \"{OLD_MESSENGER_SECRET}\"");
+        config.messenger = Config::from_parts(&messenger, &[]).unwrap().messenger;
         Self {
             clock: Clock::movable(),
             hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 
 use doorstep_core::api_key::Scope;
+use doorstep_core::db::Origin;
+use doorstep_core::email::EmailAddress;
+use doorstep_core::mailed_secret::invite_admin;
 
 use crate::App;
 use crate::http::Answer;
@@ -138,6 +141,15 @@ impl App {
 
     pub fn tries_to_sign_in(&self, email: &str, password: &str) -> Answer {
         self.client.post("/v1/sessions").json(&json!({ "email": email, "password": password })).send()
+    }
+
+    /// An admin as the command line invites one, signed in.
+    pub fn admin(&self, email: &str) -> SignedIn {
+        let address = EmailAddress::parse(email).unwrap();
+        let invited = self.store().write(&Origin::default(), move |work| invite_admin(work, &address)).unwrap();
+        let token = invited.1.unwrap().token.to_string();
+        self.confirms_reset(&json!({ "token": token, "password": PASSWORD })).expect(200);
+        self.signs_in(email)
     }
 
     pub fn signs_in(&self, email: &str) -> SignedIn {

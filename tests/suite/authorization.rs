@@ -68,7 +68,7 @@ fn try_as_everybody(app: &App, world: &World, call: &Call) {
         let answer = call.send(app, Some(key));
         match call.who {
             Who::Anybody => allowed(scope.as_str(), &answer),
-            Who::Customer => refused(scope.as_str(), call, &answer, 401, "unauthorized"),
+            Who::Customer | Who::Admin => refused(scope.as_str(), call, &answer, 401, "unauthorized"),
             Who::Key(needed) if needed == *scope => allowed(scope.as_str(), &answer),
             Who::Key(_) => refused(scope.as_str(), call, &answer, 403, "insufficient_scope"),
         }
@@ -77,6 +77,10 @@ fn try_as_everybody(app: &App, world: &World, call: &Call) {
     match call.who {
         Who::Anybody | Who::Customer => allowed("a customer", &answer),
         Who::Key(_) => refused("a customer", call, &answer, 401, "unauthorized"),
+        Who::Admin => assert_eq!((answer.status, answer.code()), (403, "admin_required".into()), "{}", call.operation),
+    }
+    if call.who == Who::Admin {
+        allowed("an admin", &call.send(app, Some(&world.boss.access_token)));
     }
 }
 
@@ -147,7 +151,7 @@ on_both! {
         app.push(&agent_answers(&case, "shown")).expect(201);
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         let shown = reads(app, &ada, &path(&case, "")).expect(200).json();
-        assert_eq!(names(&shown), "channel created_at follow_up_of id last_message_at status subject unread_count");
+        assert_eq!(names(&shown), "channel created_at follow_up_of id last_message_at rating status subject unread_count");
         let listed = reads(app, &ada, "/v1/me/conversations").expect(200).json();
         assert_eq!(names(&listed["items"][0]), names(&shown));
         let messages = reads(app, &ada, &path(&case, "/messages")).expect(200).json();

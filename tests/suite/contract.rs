@@ -8,6 +8,7 @@ use doorstep_tests::social::proven;
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
+use crate::desk_changes::{changes, rates};
 use crate::linking::merges;
 use crate::operations::{Call, Who, World, calls};
 use crate::schemas::{examples, faults};
@@ -108,12 +109,16 @@ on_both! {
         let inspected = app.client.post("/v1/password-resets/inspect").json(&token).send().expect(200);
         let confirmed = app.confirms_reset(&json!({ "token": token["token"], "password": PASSWORD })).expect(200);
         let ada = app.signs_in("ada@example.org");
+        let offered = changes(app, &case, &json!({ "offer_rating": true, "status": "solved" })).expect(200);
+        let rated = rates(app, &ada, &case, &json!({ "score": 5, "comment": "x" })).expect(200);
         let list = |query: &str| reads(app, &ada, &format!("/v1/me/conversations?{query}"));
         let desk = |path: &str| desk_reads(app, &format!("/v1/conversations{path}"));
         let batch = json!({ "items": [App::email_push("batch-1", "case-9", "ada@example.org"), json!(7)] });
         let batch = app.client.post("/v1/interactions/batch").bearer(&app.api_key(&[Scope::InteractionsWrite])).json(&batch).send();
         let rows = [
             ("push_interactions", batch.expect(200)), ("push_interaction", filed), ("push_interaction", repeated), ("push_interaction", held), ("list_my_messages", mine),
+            ("change_desk_conversation", offered), ("change_desk_conversation", changes(app, &case, &json!({ "release": [case] })).expect(422)),
+            ("rate_conversation", rated), ("rate_conversation", rates(app, &ada, &case, &json!({})).expect(422)),
             ("inspect_password_reset", inspected), ("confirm_password_reset", confirmed),
             ("list_my_conversations", list("limit=1")), ("list_my_conversations", list("limit=0&status=x&page=1")),
             ("list_desk_conversations", desk("?limit=1")), ("list_desk_messages", desk(&format!("/{}/messages", case.as_str().unwrap()))),
@@ -269,7 +274,7 @@ fn answers_have_all_their_fields() {
         let required: Vec<&str> =
             schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         for field in schema["properties"].as_object().unwrap().keys() {
-            let may_miss = ["errors", "survivor_id", "methods"].contains(&field.as_str());
+            let may_miss = ["errors", "survivor_id", "methods", "people"].contains(&field.as_str());
             assert!(required.contains(&field.as_str()) || may_miss, "{name}.{field}");
             seen += 1;
         }

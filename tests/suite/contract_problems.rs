@@ -11,6 +11,7 @@ use doorstep_tests::standin::Behaviour;
 use doorstep_tests::{App, SignedIn, on_both_with_providers};
 use serde_json::json;
 
+use crate::admin_settings::{reads_settings, sets, sure};
 use crate::contract::COMMITTED;
 use crate::contract_people::desk_problems;
 use crate::forced::{account_of, becomes, tweets};
@@ -142,6 +143,21 @@ fn social_problems(social: &Social) -> Vec<Answer> {
     ]
 }
 
+/// Answers with problems that whoever is no admin, or no careful one, meets.
+fn admin_problems(app: &App) -> Vec<Answer> {
+    let (boss, eve) = (app.admin("boss@example.org"), app.signs_up("eva@example.org"));
+    let no_admin = app.client.get("/v1/admin/settings/authentication").bearer(&eve.access_token).send();
+    let (body, _) = reads_settings(app, &boss);
+    let unseen = app.client.put("/v1/admin/settings/authentication").bearer(&boss.access_token).json(&body).send();
+    let people = sets(app, &boss, "/password_sign_in", json!(false));
+    let herself = sure(app, &boss, "/password_sign_in", json!(false));
+    sets(app, &boss, "/password_min_length", json!(60)).expect(200);
+    let too_short = app.tries_to_sign_in("boss@example.org", PASSWORD);
+    sets(app, &boss, "/password_min_length", json!(15)).expect(200);
+    app.sql(&format!("UPDATE accounts SET role = 'customer' WHERE id = {}", account_of("boss@example.org")));
+    vec![no_admin, unseen, people, herself, too_short]
+}
+
 /// Answers with problems that take a story.
 fn told_problems(app: &App) -> Vec<Answer> {
     app.asks_for_reset("eve@example.org").expect(202);
@@ -158,6 +174,7 @@ fn told_problems(app: &App) -> Vec<Answer> {
     start("one").expect(201);
     let reused = start("two");
     let started = starts(app, &eve, "x", "x");
+    let not_offered = posts(app, &eve, &path(&started["id"], "/rating"), &json!({ "score": 5 }));
     app.sql("ALTER TABLE messages RENAME TO lost_messages");
     let broken = reads(app, &eve, &path(&started["id"], "/messages"));
     app.sql("ALTER TABLE lost_messages RENAME TO messages");
@@ -170,13 +187,13 @@ fn told_problems(app: &App) -> Vec<Answer> {
     let slowed = guesses.find(|answer| answer.status == 429).unwrap();
     app.change_settings(|settings| settings.password_sign_in = false);
     let off = app.tries_to_sign_in("grace@example.org", PASSWORD);
-    vec![weak, gone, reused, broken, last_admin, slowed, off]
+    vec![weak, gone, reused, not_offered, broken, last_admin, slowed, off]
 }
 
 on_both_with_providers! {
     fn every_problem_can_be_met_and_is_explained(app) {
         let documented = table_codes();
-        let met: BTreeSet<String> = [deletion_problems(app), social_problems(app), simple_problems(app), desk_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
+        let met: BTreeSet<String> = [deletion_problems(app), social_problems(app), simple_problems(app), desk_problems(app), admin_problems(app), told_problems(app)].concat().iter().map(Answer::code).collect();
         let elsewhere: BTreeSet<String> = ELSEWHERE.iter().map(|(code, _)| (*code).to_owned()).collect();
         assert_eq!(met.intersection(&elsewhere).count(), 0, "these can be met");
         let all: BTreeSet<String> = met.union(&elsewhere).cloned().collect();

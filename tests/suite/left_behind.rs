@@ -11,6 +11,7 @@ use doorstep_tests::social::{Social, proven, signed_in};
 use doorstep_tests::{App, Db, SignedIn, on_both, on_both_with_providers};
 use serde_json::json;
 
+use crate::desk_changes::{changes, rates};
 use crate::forced::nothing_can_be_undone;
 use crate::goodbye::leaves;
 use crate::linking::merges;
@@ -144,6 +145,8 @@ fn lives_here(social: &Social) -> SignedIn {
     social.asks_for_reset("ada@lovelace.example").expect(202);
     let case = format!("/v1/me/conversations/{}/read", pushed["conversation_id"].as_str().unwrap());
     social.client.post(&case).bearer(&ada.access_token).send().expect(204);
+    changes(social, &pushed["conversation_id"], &json!({ "offer_rating": true })).expect(200);
+    rates(social, &ada, &pushed["conversation_id"], &json!({ "score": 5, "comment": "Well done." })).expect(200);
     let start = json!({ "subject": "Where is my order?", "message": { "body_text": "It was to come." } });
     let request = social.client.post("/v1/me/conversations").bearer(&ada.access_token).header("idempotency-key", "k-1");
     request.json(&start).send().expect(201);

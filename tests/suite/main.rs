@@ -2,6 +2,7 @@
 
 mod account_guesses;
 mod addresses;
+mod admin_settings;
 mod admission;
 mod authorization;
 mod batches;
@@ -18,6 +19,7 @@ mod conversation_lists;
 mod conversations;
 mod custom_fields;
 mod desk_accounts;
+mod desk_changes;
 mod devices;
 mod email_attacks;
 mod email_undos;
@@ -40,6 +42,7 @@ mod mail;
 mod mail_limits;
 mod mailed_secrets;
 mod merge_thefts;
+mod messenger;
 mod migrations;
 mod my_emails;
 mod my_password;

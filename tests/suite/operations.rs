@@ -15,12 +15,15 @@ use crate::talk::{email_in, known};
 pub enum Who {
     Anybody,
     Customer,
+    /// An account with the role `admin`.
+    Admin,
     Key(Scope),
 }
 
 /// Who there is to make calls, and what about.
 pub struct World {
     pub ada: SignedIn,
+    pub boss: SignedIn,
     /// A key for every single scope.
     pub keys: Vec<(Scope, String)>,
     conversation: String,
@@ -30,7 +33,12 @@ impl World {
     pub fn of(app: &App, scopes: &[Scope]) -> Self {
         let (ada, pushed) = known(app, "ada@example.org");
         let keys = scopes.iter().map(|scope| (*scope, app.api_key(&[*scope]))).collect();
-        Self { ada, keys, conversation: pushed["conversation_id"].as_str().unwrap().to_owned() }
+        Self {
+            ada,
+            boss: app.admin("boss@example.org"),
+            keys,
+            conversation: pushed["conversation_id"].as_str().unwrap().to_owned(),
+        }
     }
 
     /// The credential of one who may make a call, where it takes one.
@@ -38,6 +46,7 @@ impl World {
         match call.who {
             Who::Anybody => None,
             Who::Customer => Some(self.session(app, call)),
+            Who::Admin => Some(self.boss.access_token.clone()),
             Who::Key(scope) => self.keys.iter().find(|key| key.0 == scope).map(|key| key.1.clone()),
         }
     }
@@ -141,6 +150,12 @@ const ROWS: &[Row] = &[
     ("begin_linking", Who::Customer, 404, NATIVE),
     ("finish_linking", Who::Customer, 404, CODE),
     ("unlink_identity", Who::Customer, 404, NOTHING),
+    (
+        "identify_messenger",
+        Who::Customer,
+        422,
+        || json!({ "device_id": "5f0c8d1e-3b1a", "timestamp": 1, "signature": "0".repeat(64) }),
+    ),
     ("merge_my_accounts", Who::Customer, 422, || json!({ "access_token": "garbage" })),
     ("sign_out", Who::Customer, 204, NOTHING),
     ("get_me", Who::Customer, 200, NOTHING),
@@ -154,6 +169,7 @@ const ROWS: &[Row] = &[
     ("mark_conversation_read", Who::Customer, 204, NOTHING),
     ("close_conversation", Who::Customer, 200, NOTHING),
     ("reopen_conversation", Who::Customer, 200, NOTHING),
+    ("rate_conversation", Who::Customer, 409, || json!({ "score": 5 })),
     ("push_interaction", Who::Key(Scope::InteractionsWrite), 201, || {
         email_in(&format!("case-{}", unique()), "grace@example.org")
     }),
@@ -166,6 +182,7 @@ const ROWS: &[Row] = &[
     ("list_desk_conversations", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("get_desk_conversation", Who::Key(Scope::ConversationsRead), 200, NOTHING),
     ("list_desk_messages", Who::Key(Scope::ConversationsRead), 200, NOTHING),
+    ("change_desk_conversation", Who::Key(Scope::ConversationsWrite), 200, || json!({ "status": "open" })),
     ("get_account", Who::Key(Scope::AccountsRead), 200, NOTHING),
     ("change_account", Who::Key(Scope::AccountsWrite), 200, || json!({ "custom": {} })),
     ("list_custom_fields", Who::Key(Scope::AccountsRead), 200, NOTHING),
@@ -177,6 +194,14 @@ const ROWS: &[Row] = &[
         || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
     ),
     ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
+    ("get_authentication_settings", Who::Admin, 200, NOTHING),
+    ("put_authentication_settings", Who::Admin, 428, || {
+        json!({
+            "sign_up": "open", "password_sign_in": true, "social_sign_on": true, "providers": {}, "password_min_length": 15,
+            "session_idle_seconds": 1_209_600, "session_absolute_seconds": 2_592_000, "allowed_domains": [],
+            "blocked_domains": [], "unknown_requesters": "accept",
+        })
+    }),
 ];
 
 /// A call for every operation that the server's document names, and for no other.

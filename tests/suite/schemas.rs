@@ -106,6 +106,7 @@ fn is_kept(keyword: &str, rule: &Value, value: &Value) -> bool {
         "maxProperties" => at_most(value.as_object().map(|fields| json!(fields.len()))),
         "minimum" => at_least(Some(value.clone())),
         "maximum" => at_most(Some(value.clone())),
+        "propertyNames" => *rule == json!({ "type": "string" }),
         "pattern" => value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)),
         "format" => has_format(rule.as_str().unwrap(), value),
         "description" | "title" | "default" | "example" | "examples" => true,

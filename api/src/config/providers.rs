@@ -5,36 +5,10 @@ use std::fmt;
 use doorstep_core::identity::IdentityKind;
 use doorstep_core::provider::{self, Provider, ProviderName};
 use oauth2::url::{Host, Url};
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use zeroize::Zeroizing;
 
-/// A secret of ours at a provider: never shown again, in no error and no log.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        // an error about another type would repeat the value
-        match toml::Value::deserialize(input) {
-            Ok(toml::Value::String(text)) => Ok(Self(Zeroizing::new(text))),
-            _ => Err(de::Error::custom("a secret is text in quotes")),
-        }
-    }
-}
+use super::secret::Secret;
 
 /// `[providers]` as it is written.
 #[derive(Debug, Clone, Default)]

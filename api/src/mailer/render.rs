@@ -19,7 +19,7 @@ macro_rules! embedded {
 }
 
 /// The templates of the binary. An operator may replace each by a file of the same name.
-const EMBEDDED: [(&str, &str); 109] = embedded! {
+const EMBEDDED: [(&str, &str); 117] = embedded! {
     "layout.html"
     "secret.en.txt" "secret.en.html" "secret.de.txt" "secret.de.html"
     "undo.en.txt" "undo.en.html" "undo.de.txt" "undo.de.html"
@@ -37,6 +37,8 @@ const EMBEDDED: [(&str, &str); 109] = embedded! {
     "claimed_by_provider.de.txt" "claimed_by_provider.de.html"
     "identity_linked.en.txt" "identity_linked.en.html" "identity_linked.de.txt" "identity_linked.de.html"
     "identity_unlinked.en.txt" "identity_unlinked.en.html" "identity_unlinked.de.txt" "identity_unlinked.de.html"
+    "messenger_linked.en.txt" "messenger_linked.en.html" "messenger_linked.de.txt" "messenger_linked.de.html"
+    "messenger_unlinked.en.txt" "messenger_unlinked.en.html" "messenger_unlinked.de.txt" "messenger_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
     "accounts_parted.en.txt" "accounts_parted.en.html" "accounts_parted.de.txt" "accounts_parted.de.html"
     "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
@@ -148,6 +150,8 @@ impl Renderer {
             | MailContent::ClaimedByProvider { .. }
             | MailContent::IdentityLinked { .. }
             | MailContent::IdentityUnlinked { .. }
+            | MailContent::MessengerLinked { .. }
+            | MailContent::MessengerUnlinked { .. }
             | MailContent::AddEmailNotice
             | MailContent::EmailChangesUndone { .. } => return None,
         };
@@ -207,6 +211,8 @@ impl Renderer {
                 context! { ..named_values(named), ..moment_values(*at, language), ..common }
             }
             MailContent::PasswordSet { at }
+            | MailContent::MessengerLinked { at }
+            | MailContent::MessengerUnlinked { at }
             | MailContent::EmailChangesUndone { at }
             | MailContent::AccountsParted { at }
             | MailContent::AccountDeleted { at } => {

@@ -192,6 +192,8 @@ fn lifetimes_and_moments_read_well() {
         "claimed_by_provider",
         "identity_linked",
         "identity_unlinked",
+        "messenger_linked",
+        "messenger_unlinked",
         "accounts_merged",
         "email_added",
         "primary_email_changed",

@@ -95,6 +95,7 @@ pub fn samples() -> Vec<MailContent> {
             provider: known(system.map(|_| "Google")),
         });
     }
+    samples.extend([MailContent::MessengerLinked { at }, MailContent::MessengerUnlinked { at }]);
     samples.extend([MailContent::AccountsMerged { at, undo: undo() }, MailContent::AccountsParted { at }]);
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {
         let named = || Named { provider: provider.to_owned(), handle: handle.map(str::to_owned) };

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::line::Talk;
 use super::outbound::Carrier;
 use super::{ProviderError, Round};
-use crate::config::providers::Secret;
+use crate::config::secret::Secret;
 
 /// What OpenID Connect adds to the answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use validator::Validate;
 
 use super::attachments::{self, Attachment};
 use super::pages;
+use super::ratings::RatingBody;
 use crate::caller::Customer;
 use crate::extract::{Body, Id, Idempotency, Query};
 use crate::problem::Problem;
@@ -22,7 +23,7 @@ use crate::words::{ConversationChannel, ConversationStatus, MessageAuthor};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MyConversation, example = json!({
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "email", "status": "open",
-    "follow_up_of": null, "unread_count": 1, "created_at": "2026-01-02T03:04:05Z",
+    "follow_up_of": null, "unread_count": 1, "rating": null, "created_at": "2026-01-02T03:04:05Z",
     "last_message_at": "2026-01-02T03:24:05Z"
 }))]
 pub struct ConversationBody {
@@ -36,6 +37,8 @@ pub struct ConversationBody {
     pub follow_up_of: Option<Uuid>,
     /// Messages that others wrote and I may see, since I last wrote here or marked it as read.
     pub unread_count: u32,
+    /// Null where support never asked for one.
+    pub rating: Option<RatingBody>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When the latest message was sent that I may see.
@@ -53,6 +56,7 @@ impl From<Overview> for ConversationBody {
             status: conversation.status,
             follow_up_of: conversation.follow_up_of.map(|id| id.0),
             unread_count: overview.unread_count,
+            rating: RatingBody::of(conversation.rating),
             created_at: conversation.created_at,
             last_message_at: conversation.shown_at.unwrap_or(conversation.created_at),
         }

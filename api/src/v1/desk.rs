@@ -1,19 +1,22 @@
-//! The help desk's view of conversations: what customers started and answered, for one that polls.
+//! The help desk's view of conversations: what customers started and answered, for one that polls, and what it changes.
 
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpResponse, get, patch};
 use doorstep_core::clock::Timestamp;
-use doorstep_core::conversation::{self, Author, Channel, Conversation, Message, Status, Visibility};
-use doorstep_core::id::ConversationId;
+use doorstep_core::conversation::{Author, Channel, Conversation, Message, Status, Visibility};
+use doorstep_core::desk_conversation::{self, Change, Filter};
+use doorstep_core::id::{ConversationId, MessageId};
 use doorstep_core::page::{Cursor, Limit, PageAsk};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use validator::Validate;
 
 use super::attachments::{self, Attachment};
 use super::conversations::PageQuery;
 use super::pages;
-use crate::caller::{Machine, ReadConversations};
-use crate::extract::{Id, Query};
+use super::ratings::RatingBody;
+use crate::caller::{Machine, ReadConversations, WriteConversations};
+use crate::extract::{Body, Id, Query};
 use crate::problem::Problem;
 use crate::words::{ConversationChannel, ConversationStatus, DmarcResult, MessageAuthor, MessageVisibility};
 
@@ -22,7 +25,7 @@ use crate::words::{ConversationChannel, ConversationStatus, DmarcResult, Message
 #[schema(as = Conversation, example = json!({
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "account_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
     "source": "desk", "external_id": "case-17", "channel": "email", "subject": "Printer on fire", "status": "open",
-    "follow_up_of": null, "started_by_customer": false, "created_at": "2026-01-02T03:04:05Z",
+    "follow_up_of": null, "started_by_customer": false, "rating": null, "created_at": "2026-01-02T03:04:05Z",
     "updated_at": "2026-01-02T03:24:05Z"
 }))]
 pub struct DeskConversationBody {
@@ -40,6 +43,8 @@ pub struct DeskConversationBody {
     /// The closed conversation that this one goes on with.
     pub follow_up_of: Option<Uuid>,
     pub started_by_customer: bool,
+    /// Null where its customer was never asked to rate it.
+    pub rating: Option<RatingBody>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -58,6 +63,7 @@ impl From<Conversation> for DeskConversationBody {
             status: conversation.status,
             follow_up_of: conversation.follow_up_of.map(|id| id.0),
             started_by_customer: conversation.started_by.is_some(),
+            rating: RatingBody::of(conversation.rating),
             created_at: conversation.created_at,
             updated_at: conversation.updated_at,
         }
@@ -70,7 +76,7 @@ impl From<Conversation> for DeskConversationBody {
     "id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30", "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20",
     "author": "requester", "visibility": "shown", "author_account_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b11",
     "author_name": "Ada Lovelace", "body_text": "It is out now.", "body_html": null, "dmarc": null,
-    "attachments": [], "sent_at": "2026-01-02T03:24:05Z", "created_at": "2026-01-02T03:24:05Z"
+    "attachments": [], "sent_at": "2026-01-02T03:24:05Z", "created_at": "2026-01-02T03:24:05Z", "released_at": null
 }))]
 pub struct DeskMessageBody {
     pub id: Uuid,
@@ -93,6 +99,9 @@ pub struct DeskMessageBody {
     pub sent_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// When you let its requester see it; null where it was never held, or still is.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub released_at: Option<Timestamp>,
 }
 
 impl From<Message> for DeskMessageBody {
@@ -110,6 +119,7 @@ impl From<Message> for DeskMessageBody {
             attachments: attachments::of(message.attachments),
             sent_at: message.sent_at,
             created_at: message.created_at,
+            released_at: message.released_at,
         }
     }
 }
@@ -130,6 +140,8 @@ pub struct ConversationQuery {
     /// seconds: a change may become visible a little after its time. What comes twice is the same.
     #[param(value_type = Option<String>, format = DateTime)]
     pub updated_since: Option<Timestamp>,
+    /// Only those with messages that wait for your release.
+    pub held: Option<bool>,
     /// How many rows a page has at most.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 25)]
     pub limit: Option<Limit>,
@@ -151,8 +163,9 @@ pub async fn list_desk_conversations(
     desk: Machine<ReadConversations>,
     Query(query): Query<ConversationQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (ask, since) = (PageAsk::new(query.limit, query.cursor), query.updated_since);
-    let page = desk.read(move |work, _| conversation::list_for_desk(work, since, ask)).await?;
+    let ask = PageAsk::new(query.limit, query.cursor);
+    let filter = Filter { updated_since: query.updated_since, held: query.held.unwrap_or(false) };
+    let page = desk.read(move |work, _| desk_conversation::list(work, filter, ask)).await?;
     Ok(HttpResponse::Ok().json(ConversationPage::from(page)))
 }
 
@@ -168,8 +181,63 @@ pub async fn get_desk_conversation(
     desk: Machine<ReadConversations>,
     Id(id): Id<ConversationId>,
 ) -> Result<HttpResponse, Problem> {
-    let conversation = desk.read(move |work, _| conversation::get_for_desk(work, id)).await?;
+    let conversation = desk.read(move |work, _| desk_conversation::get(work, id)).await?;
     Ok(HttpResponse::Ok().json(DeskConversationBody::from(conversation)))
+}
+
+/// A change of a conversation by the desk (JSON Merge Patch, RFC 7396): what is left out stays.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "solved", "release": ["0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30"], "offer_rating": true}))]
+pub struct ConversationChange {
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<ConversationStatus>, nullable = false)]
+    pub status: Option<Status>,
+    /// One line.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(nullable = false, min_length = 1, max_length = 1000)]
+    pub subject: Option<String>,
+    /// Ids of held messages: their requester sees them from now on, as unread ones. There is no way back.
+    #[serde(default)]
+    #[validate(length(max = 100))]
+    #[schema(max_items = 100)]
+    pub release: Vec<Uuid>,
+    /// Whether its customer may rate it. Taken back, a rating that was given stays, and cannot be changed any more.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(nullable = false)]
+    pub offer_rating: Option<bool>,
+}
+
+/// What is said is said: null would clear it, and nothing here can be cleared.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// Change a conversation
+///
+/// Its status, its subject, whether its customer may rate it; and what was held is released, so that its requester sees it.
+/// All of it is done, or nothing. What is so already changes nothing, so that it may be sent again.
+#[utoipa::path(
+    tag = "Help desk", operation_id = "change_desk_conversation", security(("api_key" = [])),
+    params(("id" = Uuid, Path, description = "The conversation's id")),
+    request_body = ConversationChange,
+    responses((status = 200, description = "The conversation as it is now", body = DeskConversationBody)),
+    extensions(("x-problems" = json!(["not_found"]))),
+)]
+#[patch("/v1/conversations/{id}")]
+pub async fn change_desk_conversation(
+    desk: Machine<WriteConversations>,
+    Id(id): Id<ConversationId>,
+    body: Body<ConversationChange>,
+) -> Result<HttpResponse, Problem> {
+    let change = Change {
+        status: body.value.status,
+        subject: body.value.subject,
+        release: body.value.release.into_iter().map(MessageId).collect(),
+        offer_rating: body.value.offer_rating,
+    };
+    let changed = desk.write(move |work, by| desk_conversation::change(work, by, id, &change)).await?;
+    Ok(HttpResponse::Ok().json(DeskConversationBody::from(changed)))
 }
 
 /// List all messages of a conversation
@@ -188,6 +256,6 @@ pub async fn list_desk_messages(
     Query(query): Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let ask = PageAsk::new(query.limit, query.cursor);
-    let page = desk.read(move |work, _| conversation::list_messages_for_desk(work, id, ask)).await?;
+    let page = desk.read(move |work, _| desk_conversation::list_messages(work, id, ask)).await?;
     Ok(HttpResponse::Ok().json(MessagePage::from(page)))
 }

@@ -1,6 +1,7 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
 pub mod accounts;
+pub mod admin_settings;
 pub mod attachments;
 pub mod conversations;
 pub mod custom_fields;
@@ -11,6 +12,7 @@ pub mod interaction_batches;
 pub mod interactions;
 pub mod me;
 pub mod merges;
+pub mod messenger;
 pub mod my_activity;
 pub mod my_deletion;
 pub mod my_emails;
@@ -19,6 +21,7 @@ pub mod my_password;
 pub mod my_sessions;
 pub mod password_resets;
 pub mod pushes;
+pub mod ratings;
 pub mod reauthentication;
 pub mod secrets;
 pub mod sessions;
@@ -73,6 +76,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(email_undos::confirm_email_undo)
         .service(identities::list_my_identities)
         .service(identities::finish_linking)
+        .service(messenger::identify_messenger)
         .service(identities::begin_linking)
         .service(identities::unlink_identity)
         .service(merges::merge_my_accounts)
@@ -84,17 +88,21 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(conversations::mark_conversation_read)
         .service(conversations::close_conversation)
         .service(conversations::reopen_conversation)
+        .service(ratings::rate_conversation)
         .service(interactions::push_interaction)
         .service(interaction_batches::push_interactions)
         .service(desk::list_desk_conversations)
         .service(desk::get_desk_conversation)
+        .service(desk::change_desk_conversation)
         .service(desk::list_desk_messages)
         .service(accounts::get_account)
         .service(accounts::change_account)
         .service(custom_fields::list_custom_fields)
         .service(custom_fields::get_custom_field)
         .service(custom_fields::put_custom_field)
-        .service(custom_fields::delete_custom_field);
+        .service(custom_fields::delete_custom_field)
+        .service(admin_settings::get_authentication_settings)
+        .service(admin_settings::put_authentication_settings);
 }
 
 /// A page of a list, with its own name in the document.

@@ -44,7 +44,7 @@ use crate::problem::Problem;
         "action": "account.exported", "by": "me", "network": "203.0.113.0/24", "detail": {}}],
     "conversations": [{
         "conversation": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "twitter",
-            "status": "open", "follow_up_of": null, "unread_count": 0, "created_at": "2026-01-02T03:04:05Z",
+            "status": "open", "follow_up_of": null, "unread_count": 0, "rating": null, "created_at": "2026-01-02T03:04:05Z",
             "last_message_at": "2026-01-02T03:04:05Z"},
         "messages": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30",
             "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "author": "requester", "author_name": "Ada",
@@ -68,7 +68,7 @@ pub struct ExportBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "conversation": {"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "subject": "Printer on fire", "channel": "email",
-        "status": "open", "follow_up_of": null, "unread_count": 1, "created_at": "2026-01-02T03:04:05Z",
+        "status": "open", "follow_up_of": null, "unread_count": 1, "rating": null, "created_at": "2026-01-02T03:04:05Z",
         "last_message_at": "2026-01-02T03:24:05Z"},
     "messages": [{"id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b30",
         "conversation_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20", "author": "agent", "author_name": "Grace",

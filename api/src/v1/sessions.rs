@@ -88,7 +88,8 @@ const SLOWED: &str = "Wait for as many seconds as Retry-After says. A device tha
     tag = "Sessions", operation_id = "sign_in", security(()),
     request_body = SignIn,
     responses((status = 201, description = "Signed in", body = SessionBody)),
-    extensions(("x-problems" = json!(["invalid_credentials", "method_disabled", "too_many_requests"]))),
+    extensions(("x-problems" = json!(["invalid_credentials", "method_disabled", "admin_password_required",
+        "too_many_requests"]))),
 )]
 #[post("/v1/sessions")]
 pub async fn sign_in(
@@ -98,7 +99,8 @@ pub async fn sign_in(
 ) -> Result<HttpResponse, Problem> {
     let SignIn { email, password, device_token } = body.value;
     let (address, password) = flows::together(secrets::address(&email), flows::password(&password))?;
-    let signed_in = flows::sign_in(&state, &origin, SignInAsk { address, device_token }, password).await;
+    let ask = SignInAsk { address, device_token, characters: password.characters() };
+    let signed_in = flows::sign_in(&state, &origin, ask, password).await;
     let issued = signed_in.map_err(|error| match error {
         slowed @ Error::TooMany { .. } => Problem { detail: Some(SLOWED.to_owned()), ..slowed.into() },
         other => other.into(),

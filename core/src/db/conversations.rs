@@ -3,8 +3,9 @@
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
-use super::dialect::Contains;
+use super::dialect::{Contains, Spelled};
 use super::lock::Lock;
+use super::messages::coalesce;
 use super::schema::{conversations, interactions, messages, read_marks};
 use super::work::Work;
 use crate::clock::Timestamp;
@@ -12,6 +13,7 @@ use crate::conversation::{Channel, Conversation, Filter, Status, Visibility};
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ConversationId, IdentityId};
 use crate::page::Paging;
+use crate::rating::{Given, Rating, Score};
 
 type Columns = (
     conversations::id,
@@ -27,6 +29,10 @@ type Columns = (
     conversations::created_at,
     conversations::updated_at,
     conversations::shown_at,
+    conversations::rating_offered_at,
+    conversations::rating_score,
+    conversations::rating_comment,
+    conversations::rated_at,
 );
 const COLUMNS: Columns = (
     conversations::id,
@@ -42,6 +48,10 @@ const COLUMNS: Columns = (
     conversations::created_at,
     conversations::updated_at,
     conversations::shown_at,
+    conversations::rating_offered_at,
+    conversations::rating_score,
+    conversations::rating_comment,
+    conversations::rated_at,
 );
 
 #[derive(Queryable)]
@@ -59,10 +69,16 @@ struct Row {
     created_at: Timestamp,
     updated_at: Timestamp,
     shown_at: Option<Timestamp>,
+    rating_offered_at: Option<Timestamp>,
+    rating_score: Option<i16>,
+    rating_comment: Option<String>,
+    rated_at: Option<Timestamp>,
 }
 
 impl From<Row> for Conversation {
     fn from(row: Row) -> Self {
+        let given = row.rating_score.and_then(Score::new).zip(row.rated_at);
+        let given = given.map(|(score, at)| Given { score, comment: row.rating_comment, at });
         Self {
             id: row.id,
             account_id: row.account_id,
@@ -77,6 +93,7 @@ impl From<Row> for Conversation {
             created_at: row.created_at,
             updated_at: row.updated_at,
             shown_at: row.shown_at,
+            rating: Rating { offered_at: row.rating_offered_at, given },
         }
     }
 }
@@ -139,7 +156,7 @@ pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask:
     if filter.unread {
         let read = read_marks::table
             .filter(read_marks::account_id.eq(account).and(read_marks::conversation_id.eq(conversations::id)))
-            .filter(read_marks::read_at.ge(messages::created_at));
+            .filter(read_marks::read_at.ge(coalesce(messages::released_at, messages::created_at)));
         let unread = messages::table
             .filter(messages::conversation_id.eq(conversations::id).and(messages::visibility.eq(Visibility::Shown)))
             .filter(messages::author_account_id.is_null().or(messages::author_account_id.ne(account).assume_not_null()))
@@ -150,8 +167,15 @@ pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask:
     Ok(rows.into_iter().map(Conversation::from).collect())
 }
 
-/// What has changed, the oldest change first.
-pub fn list_updated(work: &mut Work<'_>, since: Option<Timestamp>, ask: Paging) -> Result<Vec<Conversation>> {
+const HELD: Spelled = Spelled(Visibility::Held.as_str());
+
+/// What has changed, the oldest change first; all, or only those with something held.
+pub fn list_updated(
+    work: &mut Work<'_>,
+    since: Option<Timestamp>,
+    only_held: bool,
+    ask: Paging,
+) -> Result<Vec<Conversation>> {
     let mut query = conversations::table
         .order((conversations::updated_at, conversations::id))
         .select(COLUMNS)
@@ -159,6 +183,10 @@ pub fn list_updated(work: &mut Work<'_>, since: Option<Timestamp>, ask: Paging) 
         .into_boxed();
     if let Some(since) = since {
         query = query.filter(conversations::updated_at.ge(since));
+    }
+    if only_held {
+        let held = messages::table.filter(messages::visibility.eq(HELD));
+        query = query.filter(conversations::id.eq_any(held.select(messages::conversation_id)));
     }
     if let Some(cursor) = ask.after {
         let id = ConversationId(cursor.id);
@@ -207,6 +235,33 @@ pub fn touch(
     let status = status.map(|status| conversations::status.eq(status));
     diesel::update(conversations::table.filter(conversations::id.eq(conversation.id)))
         .set((conversations::updated_at.eq(now), shown, status))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// What it is called from now on.
+pub fn set_subject(work: &mut Work<'_>, conversation: &Conversation, subject: &str) -> Result<()> {
+    work.must_hold(Lock::Account(conversation.account_id))?;
+    let now = work.now();
+    diesel::update(conversations::table.filter(conversations::id.eq(conversation.id)))
+        .set((conversations::updated_at.eq(now), conversations::subject.eq(subject)))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// Whether its customer is asked what they think of it, and what they have said.
+pub fn set_rating(work: &mut Work<'_>, conversation: &Conversation, rating: &Rating) -> Result<()> {
+    work.must_hold(Lock::Account(conversation.account_id))?;
+    let now = work.now();
+    let given = rating.given.as_ref();
+    diesel::update(conversations::table.filter(conversations::id.eq(conversation.id)))
+        .set((
+            conversations::updated_at.eq(now),
+            conversations::rating_offered_at.eq(rating.offered_at),
+            conversations::rating_score.eq(given.map(|given| given.score.number())),
+            conversations::rating_comment.eq(given.and_then(|given| given.comment.as_deref())),
+            conversations::rated_at.eq(given.map(|given| given.at)),
+        ))
         .execute(work.conn)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::lock::Lock;
 use super::schema::{messages, read_marks};
-use super::types::Json;
+use super::types::{Json, Moment};
 use super::work::Work;
 use crate::clock::Timestamp;
 use crate::conversation::{Author, Message, Visibility};
@@ -29,6 +29,7 @@ type Columns = (
     messages::attachments,
     messages::sent_at,
     messages::created_at,
+    messages::released_at,
 );
 const COLUMNS: Columns = (
     messages::id,
@@ -45,7 +46,13 @@ const COLUMNS: Columns = (
     messages::attachments,
     messages::sent_at,
     messages::created_at,
+    messages::released_at,
 );
+
+diesel::define_sql_function! {
+    /// Since when a message can be read: its release, where it was held.
+    fn coalesce(released_at: diesel::sql_types::Nullable<Moment>, created_at: Moment) -> Moment;
+}
 
 #[derive(Queryable)]
 struct Row {
@@ -63,6 +70,7 @@ struct Row {
     attachments: Json,
     sent_at: Timestamp,
     created_at: Timestamp,
+    released_at: Option<Timestamp>,
 }
 
 impl From<Row> for Message {
@@ -81,6 +89,7 @@ impl From<Row> for Message {
             attachments: row.attachments.0,
             sent_at: row.sent_at,
             created_at: row.created_at,
+            released_at: row.released_at,
         }
     }
 }
@@ -88,6 +97,15 @@ impl From<Row> for Message {
 pub fn get(work: &mut Work<'_>, id: MessageId) -> Result<Message> {
     let found = messages::table.filter(messages::id.eq(id)).select(COLUMNS).get_result::<Row>(work.conn).optional()?;
     found.map(Message::from).ok_or_else(|| Error::Broken(format!("message {id} is gone")))
+}
+
+/// Those of a conversation that have one of the ids.
+pub fn list_of(work: &mut Work<'_>, conversation: ConversationId, ids: &[MessageId]) -> Result<Vec<Message>> {
+    let rows = messages::table
+        .filter(messages::conversation_id.eq(conversation).and(messages::id.eq_any(ids)))
+        .select(COLUMNS)
+        .load::<Row>(work.conn)?;
+    Ok(rows.into_iter().map(Message::from).collect())
 }
 
 /// The messages of a conversation, oldest first; all of them, or those of one visibility.
@@ -122,7 +140,7 @@ pub fn count_unread(
 ) -> Result<Vec<(ConversationId, u32)>> {
     let read = read_marks::table
         .filter(read_marks::account_id.eq(account).and(read_marks::conversation_id.eq(messages::conversation_id)))
-        .filter(read_marks::read_at.ge(messages::created_at));
+        .filter(read_marks::read_at.ge(coalesce(messages::released_at, messages::created_at)));
     let counts = messages::table
         .filter(messages::conversation_id.eq_any(conversations).and(messages::visibility.eq(Visibility::Shown)))
         .filter(messages::author_account_id.is_null().or(messages::author_account_id.ne(account).assume_not_null()))
@@ -150,7 +168,17 @@ pub fn insert(work: &mut Work<'_>, new: &Message) -> Result<()> {
             messages::attachments.eq(Json(new.attachments.clone())),
             messages::sent_at.eq(new.sent_at),
             messages::created_at.eq(new.created_at),
+            messages::released_at.eq(new.released_at),
         ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
+/// A message that was held is shown from now on. Its conversation's account is held, so that nobody else has done it.
+pub fn release(work: &mut Work<'_>, id: MessageId) -> Result<()> {
+    let now = work.now();
+    diesel::update(messages::table.filter(messages::id.eq(id)))
+        .set((messages::visibility.eq(Visibility::Shown), messages::released_at.eq(now)))
         .execute(work.conn)?;
     Ok(())
 }

@@ -206,7 +206,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::{Nullable, Text};
+    use diesel::sql_types::{Nullable, SmallInt, Text};
     use crate::db::types::{Moment, Uid};
 
     conversations (id) {
@@ -224,6 +224,10 @@ diesel::table! {
         updated_at -> Moment,
         shown_at -> Nullable<Moment>,
         came_with -> Nullable<Uid>,
+        rating_offered_at -> Nullable<Moment>,
+        rating_score -> Nullable<SmallInt>,
+        rating_comment -> Nullable<Text>,
+        rated_at -> Nullable<Moment>,
     }
 }
 
@@ -246,6 +250,7 @@ diesel::table! {
         attachments -> Doc,
         sent_at -> Moment,
         created_at -> Moment,
+        released_at -> Nullable<Moment>,
     }
 }
 
