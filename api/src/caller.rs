@@ -236,6 +236,32 @@ impl Admin {
     }
 }
 
+/// A signed-in admin who has proven their presence within the last minutes.
+pub struct FreshAdmin(Customer);
+
+impl FromRequest for FreshAdmin {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(customer(request).map(Self))
+    }
+}
+
+impl FreshAdmin {
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let writes = move |work: &mut Work<'_>, who: &SignedIn| {
+            who.require_admin(work)?;
+            who.require_fresh(work)?;
+            writes(work, who)
+        };
+        self.0.write(writes).await
+    }
+}
+
 /// A scope as a type, for [`Machine`].
 pub trait Needs {
     const SCOPE: Scope;
@@ -255,7 +281,8 @@ needs!(
     WriteConversations = ConversationsWrite,
     ReadAccounts = AccountsRead,
     WriteAccounts = AccountsWrite,
-    DefineFields = CustomFieldsWrite
+    DefineFields = CustomFieldsWrite,
+    IntrospectTokens = TokensIntrospect
 );
 
 /// A help desk or another back end, with an API key that has a scope.

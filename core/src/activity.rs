@@ -88,6 +88,7 @@ pub const fn told(action: Action) -> Option<&'static [&'static str]> {
         | Action::AccountDeleted
         | Action::AdminInvited
         | Action::ApiKeyCreated
+        | Action::ApiKeyRevoked
         | Action::ConversationStarted
         | Action::ConversationStatusChanged
         | Action::ConversationSubjectChanged

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::ApiKeyId;
 use crate::keyring::sha256;
 use crate::line;
+use crate::page::{List, Page, PageAsk};
 
 words! {
     /// What a key may do.
@@ -107,6 +108,9 @@ pub fn create(
     if scopes.is_empty() {
         return Err(Error::invalid("/scopes", "required", "A key without a scope is good for nothing."));
     }
+    if expires_at.is_some_and(|end| end <= work.now()) {
+        return Err(Error::invalid("/expires_at", "out_of_range", "This time has passed already."));
+    }
     let plain = PlainKey::new(work.random());
     let mut scopes = scopes.to_vec();
     scopes.sort_unstable();
@@ -122,6 +126,21 @@ pub fn create(
     db::api_keys::insert(work, &key, &plain.hash())?;
     audit::record(work, Action::ApiKeyCreated, actor, None, &json!({ "api_key_id": key.id, "scopes": key.scopes }))?;
     Ok((key, plain))
+}
+
+/// The keys that nobody has revoked, the oldest first; an expired one says so.
+pub fn list(work: &mut Work<'_>, ask: PageAsk) -> Result<Page<ApiKey>> {
+    let ask = ask.of(List::named("API keys"))?;
+    let rows = db::api_keys::list(work, ask)?;
+    Ok(ask.page(rows, |row| (row.created_at, row.id.0)))
+}
+
+/// Revokes a key: the next request with it is refused.
+pub fn revoke(work: &mut Work<'_>, actor: Actor, id: ApiKeyId) -> Result<()> {
+    if !db::api_keys::revoke(work, id)? {
+        return Err(Error::NotFound("API key"));
+    }
+    audit::record(work, Action::ApiKeyRevoked, actor, None, &json!({ "api_key_id": id }))
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ words! {
         CustomFieldUpdated = "custom_field.updated",
         CustomFieldDeleted = "custom_field.deleted",
         ApiKeyCreated = "api_key.created",
+        ApiKeyRevoked = "api_key.revoked",
         SigningKeyRotated = "signing_key.rotated",
         AdminInvited = "admin.invited",
         SettingsChanged = "settings.changed",

@@ -2,6 +2,7 @@
 
 mod account_guesses;
 mod addresses;
+mod admin_keys;
 mod admin_settings;
 mod admission;
 mod authorization;

@@ -194,6 +194,10 @@ const ROWS: &[Row] = &[
         || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
     ),
     ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
+    ("list_api_keys", Who::Admin, 200, NOTHING),
+    ("create_api_key", Who::Admin, 201, || json!({ "name": "desk", "scopes": ["interactions:write"] })),
+    ("revoke_api_key", Who::Admin, 404, NOTHING),
+    ("introspect_token", Who::Key(Scope::TokensIntrospect), 200, || json!({ "token": "garbage" })),
     ("get_authentication_settings", Who::Admin, 200, NOTHING),
     ("put_authentication_settings", Who::Admin, 428, || {
         json!({
@@ -223,7 +227,8 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
                 .replace("{id}", id)
                 .replace("{identity}", ABSENT)
                 .replace("{email}", ABSENT)
-                .replace("{session}", ABSENT);
+                .replace("{session}", ABSENT)
+                .replace("{api_key}", ABSENT);
             let path = if operation == "end_my_other_sessions" { path + "?others=true" } else { path };
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");

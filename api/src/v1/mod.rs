@@ -1,6 +1,7 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
 pub mod accounts;
+pub mod admin_keys;
 pub mod admin_settings;
 pub mod attachments;
 pub mod conversations;
@@ -10,6 +11,7 @@ pub mod email_undos;
 pub mod identities;
 pub mod interaction_batches;
 pub mod interactions;
+pub mod introspection;
 pub mod me;
 pub mod merges;
 pub mod messenger;
@@ -102,7 +104,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(custom_fields::put_custom_field)
         .service(custom_fields::delete_custom_field)
         .service(admin_settings::get_authentication_settings)
-        .service(admin_settings::put_authentication_settings);
+        .service(admin_settings::put_authentication_settings)
+        .service(admin_keys::list_api_keys)
+        .service(admin_keys::create_api_key)
+        .service(admin_keys::revoke_api_key)
+        .service(introspection::introspect_token);
 }
 
 /// A page of a list, with its own name in the document.

@@ -9,6 +9,7 @@ use crate::api_key::ApiKey;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::ApiKeyId;
+use crate::page::Paging;
 
 #[derive(Queryable)]
 struct Row {
@@ -20,30 +21,46 @@ struct Row {
     revoked_at: Option<Timestamp>,
 }
 
+impl Row {
+    fn read(self) -> Result<ApiKey> {
+        Ok(ApiKey {
+            id: self.id,
+            name: self.name,
+            scopes: self.scopes.read()?,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+        })
+    }
+}
+
+type Columns =
+    (api_keys::id, api_keys::name, api_keys::scopes, api_keys::created_at, api_keys::expires_at, api_keys::revoked_at);
+const COLUMNS: Columns =
+    (api_keys::id, api_keys::name, api_keys::scopes, api_keys::created_at, api_keys::expires_at, api_keys::revoked_at);
+
 pub fn find_by_hash(work: &mut Work<'_>, hash: &[u8; 32]) -> Result<Option<ApiKey>> {
     let found = api_keys::table
         .filter(api_keys::secret_hash.eq(hash.as_slice()))
-        .select((
-            api_keys::id,
-            api_keys::name,
-            api_keys::scopes,
-            api_keys::created_at,
-            api_keys::expires_at,
-            api_keys::revoked_at,
-        ))
+        .select(COLUMNS)
         .get_result::<Row>(work.conn)
         .optional()?;
-    let key = |row: Row| {
-        Ok(ApiKey {
-            id: row.id,
-            name: row.name,
-            scopes: row.scopes.read()?,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            revoked_at: row.revoked_at,
-        })
-    };
-    found.map(key).transpose()
+    found.map(Row::read).transpose()
+}
+
+/// Those that nobody has revoked, the oldest first.
+pub fn list(work: &mut Work<'_>, ask: Paging) -> Result<Vec<ApiKey>> {
+    let mut query = api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .order((api_keys::created_at, api_keys::id))
+        .select(COLUMNS)
+        .limit(ask.rows())
+        .into_boxed();
+    if let Some(cursor) = ask.after {
+        let tied = api_keys::created_at.eq(cursor.at).and(api_keys::id.gt(ApiKeyId(cursor.id)));
+        query = query.filter(api_keys::created_at.gt(cursor.at).or(tied));
+    }
+    query.load::<Row>(work.conn)?.into_iter().map(Row::read).collect()
 }
 
 pub fn insert(work: &mut Work<'_>, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
