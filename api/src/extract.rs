@@ -242,6 +242,21 @@ impl<T: std::str::FromStr> FromRequest for Id<T> {
     }
 }
 
+/// The two ids of a path, the outer one first.
+pub struct Pair<A, B>(pub A, pub B);
+
+impl<A: std::str::FromStr, B: std::str::FromStr> FromRequest for Pair<A, B> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let mut ids = request.match_info().iter().map(|(_, text)| text);
+        let outer = ids.next().and_then(|text| text.parse().ok());
+        let pair = outer.zip(ids.next().and_then(|text| text.parse().ok()));
+        ready(pair.map(|(outer, inner)| Self(outer, inner)).ok_or_else(|| Problem::new(Code::NotFound)))
+    }
+}
+
 /// The `Idempotency-Key` header, where it was sent.
 pub struct Idempotency(Option<String>);
 

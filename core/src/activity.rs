@@ -72,6 +72,8 @@ pub const fn told(action: Action) -> Option<&'static [&'static str]> {
         Action::AccountRecovered => &["method", "sessions_ended", "ways_in_dropped"],
         Action::AccountRoleChanged => &["role"],
         Action::AccountUpdated => &["fields"],
+        Action::AccountDisabled | Action::SessionsEnded => &["sessions_ended"],
+        Action::AccountEnabled | Action::ResetSent => &[],
         Action::AccountExported | Action::AccountMerged | Action::AccountParted | Action::DeletionAsked => &[],
         Action::EmailAdded => &["identity_id", "method"],
         Action::EmailMadePrimary => &["identity_id"],

@@ -45,7 +45,7 @@ pub fn get(work: &mut Work<'_>, id: AccountId) -> Result<DeskAccount> {
 }
 
 /// Where an account is that is here no more.
-fn gone(work: &mut Work<'_>, id: AccountId) -> Result<Error> {
+pub(crate) fn gone(work: &mut Work<'_>, id: AccountId) -> Result<Error> {
     let mut at = id;
     while let Some(next) = db::accounts::find_merged_into(work, at)? {
         at = next;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use crate::access_token::AccessClaims;
-use crate::account::Role;
+use crate::account::{Account, Role};
 use crate::adding_email::Shown;
 use crate::audit::{self, Action, Actor};
 use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
@@ -37,7 +37,7 @@ pub enum Asked {
 pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work)?;
-    is_not_the_last_admin(work, &who)?;
+    is_not_the_last_admin(work, &who.account)?;
     is_nobody_elses_too(work, &who)?;
     is_not_new_to_mail(work, &who)?;
     let Some(address) = who_confirms(work, &who)? else {
@@ -46,7 +46,7 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
         if who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
         }
-        is_not_the_last_admin(work, &who)?;
+        is_not_the_last_admin(work, &who.account)?;
         is_nobody_elses_too(work, &who)?;
         is_here_again(work, &who)?;
         delete(work, &who)?;
@@ -94,7 +94,7 @@ pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Res
     if who_confirms(work, &who)?.as_ref() != Some(&challenge.address) {
         return Err(Error::SecretGone);
     }
-    is_not_the_last_admin(work, &who)?;
+    is_not_the_last_admin(work, &who.account)?;
     is_nobody_elses_too(work, &who)?;
     is_not_new_to_mail(work, &who)?;
     challenge::spend(work, challenge.id)?;
@@ -160,11 +160,11 @@ fn hold_all(work: &mut Work<'_>, claims: &AccessClaims) -> Result<(SignedIn, Vec
 }
 
 /// There must be somebody who can sign in as an admin.
-fn is_not_the_last_admin(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    if who.account.role != Role::Admin {
+pub(crate) fn is_not_the_last_admin(work: &mut Work<'_>, account: &Account) -> Result<()> {
+    if account.role != Role::Admin {
         return Ok(());
     }
-    for other in db::accounts::list_other_admins(work, who.account.id)? {
+    for other in db::accounts::list_other_admins(work, account.id)? {
         if !ways_in::usable(work, other)?.identities.is_empty() {
             return Ok(());
         }

@@ -49,6 +49,7 @@ pub mod ownership;
 pub mod page;
 pub mod parting;
 pub mod password;
+pub mod people;
 pub mod profile;
 pub mod provider;
 pub mod rating;

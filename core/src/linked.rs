@@ -129,16 +129,21 @@ pub fn unlink(work: &mut Work<'_>, claims: &AccessClaims, id: IdentityId) -> Res
     let account = who.account.id;
     let mine = db::identities::find_of(work, account, id)?;
     let identity = mine.ok_or(Error::NotFound("identity"))?;
+    remove(work, account, &identity, Actor::Account(account))
+}
+
+/// Takes an identity from an account that has an owner, who is told; at whose asking is for the trail.
+pub(crate) fn remove(work: &mut Work<'_>, account: AccountId, identity: &Identity, by: Actor) -> Result<()> {
     if identity.key.kind == IdentityKind::Email {
         return Err(Error::AddressStays);
     }
-    if linking::unlink(ways_in::usable(work, account)?.without(id)) == Removal::LastWayIn {
+    if linking::unlink(ways_in::usable(work, account)?.without(identity.id)) == Removal::LastWayIn {
         return Err(Error::LastWayIn);
     }
-    let ended = db::sessions::end_of_identity(work, account, id, EndReason::Unlinked)?;
-    db::identities::delete(work, &identity)?;
+    let ended = db::sessions::end_of_identity(work, account, identity.id, EndReason::Unlinked)?;
+    db::identities::delete(work, identity)?;
     let detail = json!({ "kind": identity.key.kind, "sessions_ended": ended });
-    audit::record(work, Action::IdentityUnlinked, Actor::Account(account), Some(account), &detail)?;
+    audit::record(work, Action::IdentityUnlinked, by, Some(account), &detail)?;
     outbox::post_event(work, "identity.unlinked", account, &json!({ "kind": identity.key.kind }))?;
     let (at, named) = (work.now(), Named::of(work.providers(), &identity.key, identity.label.as_deref()));
     let mail = match identity.key.kind {

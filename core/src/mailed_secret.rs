@@ -40,9 +40,11 @@ fn house(settings: &Settings, address: &EmailAddress) -> House {
 /// Asks for a mailed secret. The caller learns nothing from it, whoever holds the address (I7), and nothing of
 /// an account changes (rule 2).
 pub fn ask(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
-    if !throttle::may_mail(work, what, address)? {
-        return Ok(());
-    }
+    if throttle::may_mail(work, what, address)? { mail(work, what, address, locale) } else { Ok(()) }
+}
+
+/// Mails what was asked for, where the limits allow it.
+pub(crate) fn mail(work: &mut Work<'_>, what: Ask, address: &EmailAddress, locale: Option<&str>) -> Result<()> {
     let held = hold_address_and_look_up(work, address)?;
     let settings = settings::current(work)?;
     let answer = linking::answer_to(what, held.holder, house(&settings, address));

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::account::Account;
 use crate::audit::{self, Action, Actor};
 use crate::clock::Timestamp;
 use crate::db::{self, Work};
@@ -28,13 +29,23 @@ pub struct OwnSession {
 
 /// The owner's live sessions, the newest first.
 pub fn list(work: &mut Work<'_>, who: &SignedIn, ask: PageAsk) -> Result<Page<OwnSession>> {
-    let ask = ask.of(List::named("my sessions"))?;
+    list_of(work, &who.account, Some(who.session.id), ask)
+}
+
+/// The live sessions of an account, the newest first, one of which may be the one that asks.
+pub(crate) fn list_of(
+    work: &mut Work<'_>,
+    account: &Account,
+    asks: Option<SessionId>,
+    ask: PageAsk,
+) -> Result<Page<OwnSession>> {
+    let ask = ask.of(List::within("sessions", account.id.0))?;
     let settings = settings::current(work)?;
     let live = live_since(work, &settings);
-    let rows = db::sessions::list_live(work, &who.account, live, ask)?;
+    let rows = db::sessions::list_live(work, account, live, ask)?;
     let page = ask.page(rows, |(session, ..)| (session.created_at, session.id.0));
     Ok(page.map(|(session, device, network)| OwnSession {
-        current: session.id == who.session.id,
+        current: Some(session.id) == asks,
         expires_at: session::expires_at(&settings, &session),
         session,
         device,

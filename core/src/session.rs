@@ -37,6 +37,8 @@ words! {
         Unlinked = "unlinked",
         /// Its account has become part of another.
         Merged = "merged",
+        /// An admin ended all sessions of the account.
+        EndedBySupport = "ended_by_support",
     }
 }
 

@@ -251,6 +251,12 @@ pub fn may_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<boo
     may_mail_to(work, Scope::MailTo(what, to))
 }
 
+/// How long an admin must wait before one more goes to an address that forgot password mails to: they are told, and are no
+/// caller whose mails are counted.
+pub fn wait_to_mail(work: &mut Work<'_>, what: Ask, to: &EmailAddress) -> Result<Option<Duration>> {
+    take(work, Scope::MailTo(what, to), limits::MAIL_PER_ADDRESS)
+}
+
 /// The same of a code to an owner's own address.
 pub fn may_mail_code(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
     may_mail_to(work, Scope::CodeTo(to))

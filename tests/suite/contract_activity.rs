@@ -91,6 +91,13 @@ on_both_with_providers! {
         social.claims_with(ADA, PASSWORD);
         let address = EmailAddress::parse(ADA).unwrap();
         social.store().write(&Origin::default(), move |work| invite_admin(work, &address)).unwrap();
+        let boss = social.admin("boss@example.org");
+        social.signs_in(ADA);
+        let road = |what: &str| format!("/v1/admin/accounts/{}{what}", ada.account["id"].as_str().unwrap());
+        social.client.delete(&road("/sessions")).bearer(&boss.access_token).send().expect(200);
+        for what in ["/send-reset", "/disable", "/enable"] {
+            assert!(social.client.post(&road(what)).bearer(&boss.access_token).send().status < 300, "{what}");
+        }
         read.all_of(social, &social.signs_in(ADA));
         let told = activity::all_told().flat_map(|(action, fields)| {
             let names = fields.iter().chain([&""]).map(|name| (*name).to_owned());

@@ -57,6 +57,7 @@ mod outages;
 mod partings;
 mod password_resets;
 mod passwords;
+mod people;
 mod plans;
 mod pre_hijack;
 mod profile;

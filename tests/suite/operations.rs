@@ -24,6 +24,8 @@ pub enum Who {
 pub struct World {
     pub ada: SignedIn,
     pub boss: SignedIn,
+    /// An account for admins to do something with.
+    grace: String,
     /// A key for every single scope.
     pub keys: Vec<(Scope, String)>,
     conversation: String,
@@ -33,8 +35,10 @@ impl World {
     pub fn of(app: &App, scopes: &[Scope]) -> Self {
         let (ada, pushed) = known(app, "ada@example.org");
         let keys = scopes.iter().map(|scope| (*scope, app.api_key(&[*scope]))).collect();
+        let grace = app.signs_up("hopper@example.org").account["id"].as_str().unwrap().to_owned();
         Self {
             ada,
+            grace,
             boss: app.admin("boss@example.org"),
             keys,
             conversation: pushed["conversation_id"].as_str().unwrap().to_owned(),
@@ -194,6 +198,14 @@ const ROWS: &[Row] = &[
         || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
     ),
     ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
+    ("list_people", Who::Admin, 200, NOTHING),
+    ("get_person", Who::Admin, 200, NOTHING),
+    ("disable_person", Who::Admin, 204, NOTHING),
+    ("enable_person", Who::Admin, 204, NOTHING),
+    ("send_reset_to_person", Who::Admin, 202, NOTHING),
+    ("list_sessions_of_person", Who::Admin, 200, NOTHING),
+    ("end_sessions_of_person", Who::Admin, 200, NOTHING),
+    ("remove_identity_of_person", Who::Admin, 404, NOTHING),
     ("list_api_keys", Who::Admin, 200, NOTHING),
     ("create_api_key", Who::Admin, 201, || json!({ "name": "desk", "scopes": ["interactions:write"] })),
     ("revoke_api_key", Who::Admin, 404, NOTHING),
@@ -228,7 +240,8 @@ pub fn calls(app: &App, world: &World) -> Vec<Call> {
                 .replace("{identity}", ABSENT)
                 .replace("{email}", ABSENT)
                 .replace("{session}", ABSENT)
-                .replace("{api_key}", ABSENT);
+                .replace("{api_key}", ABSENT)
+                .replace("{account}", &world.grace);
             let path = if operation == "end_my_other_sessions" { path + "?others=true" } else { path };
             let path = path.replace("{provider}", "google");
             assert!(!path.contains('{'), "what stands for the parameters of {path}?");

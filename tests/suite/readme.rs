@@ -11,6 +11,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
 
 const README: &str = include_str!("../../README.md");
 const PROFILE: &str = include_str!("../../docs/profile.md");
+const HELP_DESK: &str = include_str!("../../docs/help-desk.md");
 
 /// What follows of the README, in this order.
 const MAIN_JOB: &[&str] = &[
@@ -46,6 +47,27 @@ const PROFILE_EDITED: &[&str] = &[
     "\"action\":\"account.updated\",\"by\":\"me\"",
     "\"exported_at\"",
     "now 410",
+];
+
+/// What follows of the help desk's walk.
+const DESK_DONE: &[&str] = &[
+    "\"outcome\":\"created\"",
+    "\"outcome\":\"held\"",
+    "\"external_id\":\"case-17\"",
+    "\"status\":\"open\"",
+    "\"status\":\"solved\"",
+    "\"rating\":{\"offered\":true,\"score\":null",
+    "\"label\":\"boss@example.org\"",
+    "\"sign_up\":\"open\"",
+    "\"sign_up\":\"known_only\"",
+    "\"sign_up\":\"known_only\"",
+    "\"name\":\"reports\",\"scopes\":[\"conversations:read\"]",
+    "{\"active\":true,\"sub\":",
+    "\"state\":\"claimed\"",
+    "\"primary_email\":\"ada@example.org\"",
+    "\"identities\":[{\"id\":",
+    "{\"items\":[",
+    "{\"ended\":0}",
 ];
 
 /// The lines of every `sh` block of a document.
@@ -101,15 +123,15 @@ fn follow(documents: &[(&str, &[&str])], database: Option<&str>) {
     }
 }
 
-const ALL: &[(&str, &[&str])] = &[(README, MAIN_JOB), (PROFILE, PROFILE_EDITED)];
+const ALL: &[(&str, &[&str])] = &[(README, MAIN_JOB), (PROFILE, PROFILE_EDITED), (HELP_DESK, DESK_DONE)];
 
 #[test]
-fn the_readme_and_then_the_profile_on_sqlite() {
+fn the_readme_the_profile_and_the_help_desk_on_sqlite() {
     follow(ALL, None);
 }
 
 #[test]
-fn the_readme_and_then_the_profile_on_postgres() {
+fn the_readme_the_profile_and_the_help_desk_on_postgres() {
     if let Some(server) = postgres::server() {
         follow(ALL, Some(server.create_database(None).url()));
     }

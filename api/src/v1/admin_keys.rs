@@ -111,9 +111,8 @@ pub async fn list_api_keys(admin: Admin, Query(query): Query<PageQuery>) -> Resu
 #[post("/v1/admin/api-keys")]
 pub async fn create_api_key(admin: FreshAdmin, body: Body<NewApiKey>) -> Result<HttpResponse, Problem> {
     let NewApiKey { name, scopes, expires_at } = body.value;
-    let made = admin.write(move |work, who| {
-        api_key::create(work, Actor::Account(who.account.id), &name, &scopes, expires_at)
-    });
+    let made =
+        admin.write(move |work, who| api_key::create(work, Actor::Account(who.account.id), &name, &scopes, expires_at));
     let (made, plain) = made.await?;
     let location = format!("/v1/admin/api-keys/{}", made.id);
     Ok(created(&location, &ApiKeyCreated { key: plain.reveal().to_string(), api_key: made.into() }))

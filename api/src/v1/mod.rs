@@ -1,6 +1,7 @@
 //! The API, version 1: the route table on one screen, and a file for each resource.
 
 pub mod accounts;
+pub mod admin_accounts;
 pub mod admin_keys;
 pub mod admin_settings;
 pub mod attachments;
@@ -105,6 +106,14 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(custom_fields::delete_custom_field)
         .service(admin_settings::get_authentication_settings)
         .service(admin_settings::put_authentication_settings)
+        .service(admin_accounts::list_people)
+        .service(admin_accounts::get_person)
+        .service(admin_accounts::disable_person)
+        .service(admin_accounts::enable_person)
+        .service(admin_accounts::send_reset_to_person)
+        .service(admin_accounts::list_sessions_of_person)
+        .service(admin_accounts::end_sessions_of_person)
+        .service(admin_accounts::remove_identity_of_person)
         .service(admin_keys::list_api_keys)
         .service(admin_keys::create_api_key)
         .service(admin_keys::revoke_api_key)

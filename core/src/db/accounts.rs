@@ -267,6 +267,21 @@ pub fn mark_parted(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     if parted == 1 { Ok(()) } else { Err(Error::Broken(format!("account {id} was not merged"))) }
 }
 
+/// Closed to its owner since then, or open again, in this state.
+pub fn set_disabled(work: &mut Work<'_>, id: AccountId, since: Option<Timestamp>, state: AccountState) -> Result<()> {
+    work.must_hold(Lock::Account(id))?;
+    let now = work.now();
+    diesel::update(accounts::table.filter(accounts::id.eq(id)))
+        .set((
+            accounts::state.eq(state),
+            accounts::disabled_at.eq(since),
+            accounts::updated_at.eq(now),
+            accounts::version.eq(accounts::version + 1),
+        ))
+        .execute(work.conn)?;
+    Ok(())
+}
+
 /// What is shown of an account has changed elsewhere: its version is another.
 pub fn touch(work: &mut Work<'_>, id: AccountId) -> Result<()> {
     work.must_hold(Lock::Account(id))?;

@@ -33,6 +33,7 @@ pub mod leavers;
 pub mod merge_suggestions;
 pub mod messages;
 pub mod outbox;
+pub mod people;
 pub mod proofs;
 pub mod read_marks;
 pub mod reading_grants;
