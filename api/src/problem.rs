@@ -111,8 +111,6 @@ problems! {
         "Link another provider or prove an address first, so that the account can still be signed in to.";
     MergeRefused = "merge_refused", 409, "These accounts cannot become one",
         "The detail says why.";
-    MergeUndoable = "merge_undoable", 409, "An account that came into this one can still be taken back",
-        "Wait until 72 hours have passed since the merge, or undo it by the link that was mailed: whoever had the other account may not know of it yet.";
     AddressTooNew = "address_too_new", 409, "The account's addresses came within 72 hours",
         "Wait until 72 hours have passed since the first came: whoever has copied a token may have added it.";
     RatingNotOffered = "rating_not_offered", 409, "There is nothing to rate",
@@ -349,7 +347,7 @@ impl From<Error> for Problem {
             Error::Stale { methods } => Self { more: More::Methods(methods), ..Self::new(Code::ReauthRequired) },
             Error::OtherStale => Self::with_detail(
                 Code::ReauthRequired,
-                "The other account's session is not fresh: sign in to it again, and send that access token.",
+                "The other account's session is not fresh enough: sign in to it again, or, where that account has no address, make it fresh within the last minute, and send that access token.",
             ),
             Error::FlowUnknown => Self::new(Code::FlowNotFound),
             Error::FlowGone => Self::new(Code::FlowExpired),
@@ -367,7 +365,6 @@ impl From<Error> for Problem {
             Error::TooManyAddresses => Self::new(Code::TooManyAddresses),
             Error::LastAdmin => Self::new(Code::LastAdmin),
             Error::LastWayIn => Self::new(Code::LastWayIn),
-            Error::MergeUndoable => Self::new(Code::MergeUndoable),
             Error::AddressTooNew => Self::new(Code::AddressTooNew),
             Error::RatingNotOffered => Self::new(Code::RatingNotOffered),
             Error::MergeRefused(why) => Self::with_detail(Code::MergeRefused, why),

@@ -74,7 +74,7 @@ pub const fn told(action: Action) -> Option<&'static [&'static str]> {
         Action::AccountUpdated => &["fields"],
         Action::AccountDisabled | Action::SessionsEnded => &["sessions_ended"],
         Action::AccountEnabled | Action::ResetSent => &[],
-        Action::AccountExported | Action::AccountMerged | Action::AccountParted | Action::DeletionAsked => &[],
+        Action::AccountExported | Action::AccountMerged | Action::DeletionAsked => &[],
         Action::EmailAdded => &["identity_id", "method"],
         Action::EmailMadePrimary => &["identity_id"],
         Action::EmailRemoved => &["identity_id", "sessions_ended", "password_removed"],

@@ -33,7 +33,6 @@ words! {
         AccountCustomUpdated = "account.custom_updated",
         AccountRoleChanged = "account.role_changed",
         AccountMerged = "account.merged",
-        AccountParted = "account.parted",
         AccountExported = "account.exported",
         AccountDeleted = "account.deleted",
         AccountDisabled = "account.disabled",

@@ -33,6 +33,8 @@ words! {
         Reauthenticate = "reauthenticate",
         /// An owner deletes their account: good in the session that asked alone.
         DeleteAccount = "delete_account",
+        /// Two accounts become one: good in the session that asked alone, and with the other account's code.
+        Merge = "merge",
         /// Takes an account's ways in back to what they were before a change (rule 13). It outlives purges.
         EmailUndo = "email_undo",
     }
@@ -40,7 +42,7 @@ words! {
 
 impl ChallengePurpose {
     const fn has_link(self) -> bool {
-        !matches!(self, Self::SocialEmail | Self::Reauthenticate)
+        !matches!(self, Self::SocialEmail | Self::Reauthenticate | Self::Merge)
     }
 }
 
@@ -66,6 +68,9 @@ pub struct ChallengeDetail {
     /// What an address to be added is called, where it was asked for before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Uuid>,
+    /// The account that this one is to become one with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_with: Option<AccountId>,
     /// What an undo brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<WaysBefore>,

@@ -96,8 +96,6 @@ pub enum Error {
     LastWayIn,
     #[error("the accounts cannot become one: {0}")]
     MergeRefused(&'static str),
-    #[error("another account came in, and can still be parted from it")]
-    MergeUndoable,
     #[error("the account's addresses came too lately to delete it by them")]
     AddressTooNew,
     #[error("the account has become part of another: {0}")]

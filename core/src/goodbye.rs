@@ -2,7 +2,7 @@
 //! what the desk must keep of conversations.
 //!
 //! Nothing is left to undo either (rule 13). Whoever has stolen a session and added an address of their own must not get
-//! rid of the owner's undo by this: the mail goes to whoever was there first ([`linking::who_confirms`]).
+//! rid of the owner's undo by this: the mail goes to whoever was there first ([`confirming::who_confirms`]).
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::id::AccountId;
 use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::mail::{Mail, MailContent};
 use crate::session::{self, SignedIn};
-use crate::{limits, linking, mailed_secret, outbox, parting, throttle, undo_offers, ways_in};
+use crate::{confirming, limits, mailed_secret, outbox, throttle, undo_offers, ways_in};
 
 /// What came of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +38,15 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let who = session::authenticate(work, claims)?;
     who.require_fresh(work)?;
     is_not_the_last_admin(work, &who.account)?;
-    is_nobody_elses_too(work, &who)?;
-    is_not_new_to_mail(work, &who)?;
-    let Some(address) = who_confirms(work, &who)? else {
+    confirming::is_not_new_to_mail(work, &who)?;
+    let Some(address) = confirming::who_confirms(work, &who)? else {
         hold_house(work, &who)?;
         let (who, _) = hold_all(work, claims)?;
-        if who_confirms(work, &who)?.is_some() {
+        if confirming::who_confirms(work, &who)?.is_some() {
             return Err(Error::Overtaken);
         }
         is_not_the_last_admin(work, &who.account)?;
-        is_nobody_elses_too(work, &who)?;
-        is_here_again(work, &who)?;
+        confirming::is_here_again(work, &who)?;
         delete(work, &who)?;
         return Ok(Asked::Deleted);
     };
@@ -56,10 +54,9 @@ pub fn ask(work: &mut Work<'_>, claims: &AccessClaims) -> Result<Asked> {
     let held = mailed_secret::hold_address_and_look_up(work, &address)?;
     let who = session::authenticate_to_write(work, claims)?;
     who.require_fresh(work)?;
-    if who_confirms(work, &who)?.as_ref() != Some(&address) {
+    if confirming::who_confirms(work, &who)?.as_ref() != Some(&address) {
         return Err(Error::Overtaken);
     }
-    is_nobody_elses_too(work, &who)?;
     let expires_at = work.now() + limits::LINK_LIFE;
     if !may_mail {
         return Ok(Asked::Confirm { address, expires_at });
@@ -91,47 +88,13 @@ pub fn confirm(work: &mut Work<'_>, claims: &AccessClaims, shown: &Shown) -> Res
     who.require_fresh(work)?;
     let challenge = recognise(work, &who, &held, shown)?;
     // the mailbox that has the say may be another by now
-    if who_confirms(work, &who)?.as_ref() != Some(&challenge.address) {
+    if confirming::who_confirms(work, &who)?.as_ref() != Some(&challenge.address) {
         return Err(Error::SecretGone);
     }
     is_not_the_last_admin(work, &who.account)?;
-    is_nobody_elses_too(work, &who)?;
-    is_not_new_to_mail(work, &who)?;
+    confirming::is_not_new_to_mail(work, &who)?;
     challenge::spend(work, challenge.id)?;
     delete(work, &who)
-}
-
-/// Whose mailbox has the say now; nobody's, where there is none to mail to.
-fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailAddress>> {
-    let open = undo_offers::list_open(work, who.account.id)?;
-    let undos: Vec<_> = open.iter().map(|undo| (&undo.address, undo.since, undo.back_to)).collect();
-    let mine = db::identities::list_proven(work, who.account.id)?;
-    let emails = || mine.iter().filter(|identity| identity.key.kind == IdentityKind::Email);
-    let primary = emails().find(|email| email.is_primary).or_else(|| emails().next());
-    let primary = primary.map(|email| EmailAddress::stored(&email.key.subject)).transpose()?;
-    Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
-}
-
-/// All that could be mailed to came lately, to an account that its owner signs in to by something else: whoever has copied a
-/// token may have added it, and nobody was told.
-fn is_not_new_to_mail(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    let since = work.now() - limits::UNDO_LIFE;
-    let mine = db::identities::list_proven(work, who.account.id)?;
-    let (emails, others): (Vec<_>, Vec<_>) = mine.iter().partition(|identity| identity.key.kind == IdentityKind::Email);
-    let undos = undo_offers::list_open(work, who.account.id)?;
-    let first = emails.iter().filter_map(|email| email.owned_since).chain(undos.iter().map(|undo| undo.since)).min();
-    let older = |first| others.iter().any(|other| other.owned_since.is_some_and(|since| since < first));
-    if first.is_some_and(|first| first > since && older(first)) { Err(Error::AddressTooNew) } else { Ok(()) }
-}
-
-/// The session was made fresh again within the last minute: whoever has only copied its tokens cannot do that.
-fn is_here_again(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    let session = &who.session;
-    // by a token of after that: one of before does not become fresh with its session
-    let again = session.authenticated_at > session.created_at
-        && who.shown_at.as_seconds() >= session.authenticated_at.as_seconds();
-    let here = again && who.is_fresh_within(work.now(), limits::FRESH_A_MOMENT_AGO);
-    if here { Ok(()) } else { Err(who.stale(work)) }
 }
 
 /// Holds the house for an admin: of those who leave at once one must see that the others have.
@@ -170,11 +133,6 @@ pub(crate) fn is_not_the_last_admin(work: &mut Work<'_>, account: &Account) -> R
         }
     }
     Err(Error::LastAdmin)
-}
-
-/// Whoever had an account that came into this one may take it back first: it may have been brought in by a thief.
-fn is_nobody_elses_too(work: &mut Work<'_>, who: &SignedIn) -> Result<()> {
-    if parting::is_open(work, who.account.id)? { Err(Error::MergeUndoable) } else { Ok(()) }
 }
 
 fn recognise(work: &mut Work<'_>, who: &SignedIn, undoers: &[IdentityKey], shown: &Shown) -> Result<Challenge> {

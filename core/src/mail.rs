@@ -95,13 +95,14 @@ pub enum MailContent {
     MessengerUnlinked {
         at: Timestamp,
     },
+    /// A session wants to make two accounts one: a code, by which its reader agrees. `other` is an address of the other one.
+    MergeAccounts {
+        code: Zeroizing<String>,
+        code_minutes: u64,
+        other: Option<String>,
+    },
     /// Two accounts have become one; to every proven address of both.
     AccountsMerged {
-        at: Timestamp,
-        undo: MailedUndo,
-    },
-    /// They are two again, by the wish of one; to every proven address of the other.
-    AccountsParted {
         at: Timestamp,
     },
     /// An owner is to confirm that their account is deleted.
@@ -213,7 +214,9 @@ impl MailContent {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::SocialEmail { code, .. } | Self::Reauthenticate { code, .. } => Some(code),
+            Self::SocialEmail { code, .. } | Self::Reauthenticate { code, .. } | Self::MergeAccounts { code, .. } => {
+                Some(code)
+            }
             other => other.secret().map(|secret| secret.code.as_str()),
         }
     }
@@ -237,7 +240,7 @@ impl MailContent {
             Self::MessengerLinked { .. } => "messenger_linked",
             Self::MessengerUnlinked { .. } => "messenger_unlinked",
             Self::AccountsMerged { .. } => "accounts_merged",
-            Self::AccountsParted { .. } => "accounts_parted",
+            Self::MergeAccounts { .. } => "merge_accounts",
             Self::DeleteAccount { .. } => "delete_account",
             Self::AccountDeleted { .. } => "account_deleted",
             Self::NewDevice { .. } => "new_device",
@@ -272,7 +275,7 @@ impl MailContent {
             | Self::MessengerLinked { .. }
             | Self::MessengerUnlinked { .. }
             | Self::AccountsMerged { .. }
-            | Self::AccountsParted { .. }
+            | Self::MergeAccounts { .. }
             | Self::AccountDeleted { .. }
             | Self::NewDevice { .. }
             | Self::Reauthenticate { .. }
@@ -288,7 +291,7 @@ impl MailContent {
     #[must_use]
     pub const fn undo(&self) -> Option<&MailedUndo> {
         match self {
-            Self::EmailAdded { undo, .. } | Self::AccountsMerged { undo, .. } => Some(undo),
+            Self::EmailAdded { undo, .. } => Some(undo),
             Self::PrimaryEmailChanged { undo, .. } | Self::EmailRemoved { undo, .. } => undo.as_ref(),
             _ => None,
         }

@@ -58,7 +58,8 @@ pub(crate) fn mail(work: &mut Work<'_>, what: Ask, address: &EmailAddress, local
     let (account, mailed) = (held.bound(), answer.carries_a_secret());
     let new = challenge::New { purpose, address, account, session: None, flow: None, detail: &detail, mailed };
     let (id, secret) = challenge::make(work, &new)?;
-    post(work, address, &held, locale, (id, mailed), content(answer, secret))
+    post(work, address, &held, locale, (id, mailed), content(answer, secret))?;
+    undo_offers::remind(work, address, held.holder)
 }
 
 /// Holds an address alone, and looks at who has it: nothing of an account changes by asking (rule 2).

@@ -1,21 +1,23 @@
-//! Two accounts of one person become one (rule 15): by a fresh session of each, with a preview of what will move.
+//! Two accounts of one person become one (rule 15): by a fresh session of each, with a preview of what will move, and by what
+//! was mailed to whoever was there first in each ([`confirming`]). A fresh session may be a thief's; a merge cannot be taken
+//! back, so it takes both mailboxes.
 
 use serde_json::json;
 
 use crate::access_token::AccessClaims;
 use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Action, Actor};
-use crate::challenge::ChallengePurpose;
+use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
+use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::AccountId;
-use crate::identity::{Identity, IdentityKind};
+use crate::identity::{Identity, IdentityKey, IdentityKind};
 use crate::linking::{self, Merging, Party};
-use crate::mail::MailContent;
-use crate::outbox;
+use crate::mail::{self, Mail, MailContent};
 use crate::session::{self, EndReason, SignedIn};
-use crate::{profile, undo_offers, ways_in};
+use crate::{confirming, limits, outbox, profile, throttle, ways_in};
 
 /// What moves, or has moved.
 #[derive(Debug, Clone)]
@@ -31,57 +33,68 @@ pub struct Merge {
     pub done: bool,
 }
 
-/// Merges the account of `source` into that of `survivor`, or says what would move.
-pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims, preview: bool) -> Result<Merge> {
-    ways_in::hold_all(work, &[survivor.sub, source.sub], &[])?;
-    work.hold(&[Lock::Account(survivor.sub), Lock::Account(source.sub)])?;
+/// Where a code was mailed to for each of two accounts; nowhere where its owner has shown anew that they are there, and has no
+/// address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub survivor: Option<EmailAddress>,
+    pub source: Option<EmailAddress>,
+    pub expires_at: Timestamp,
+}
+
+/// The codes that were mailed.
+#[derive(Debug, Clone, Copy)]
+pub struct Codes<'a> {
+    pub survivor: Option<&'a str>,
+    pub source: Option<&'a str>,
+}
+
+/// The owners of the account that remains and of the one that goes into it.
+type Both = (SignedIn, SignedIn);
+
+/// What would move.
+pub fn preview(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims) -> Result<Merge> {
+    let both = owners(work, survivor, source)?;
+    describe(work, both)
+}
+
+fn describe(work: &mut Work<'_>, (into, from): Both) -> Result<Merge> {
+    Ok(Merge {
+        identities: db::identities::list_proven(work, from.account.id)?,
+        conversations: db::conversations::count_of(work, from.account.id)?,
+        sessions_ended: db::sessions::count_live(work, from.account.id)?,
+        account: into.account,
+        source: from.account.id,
+        done: false,
+    })
+}
+
+/// Both sessions, where their accounts may become one.
+fn owners(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims) -> Result<Both> {
     let into = session::authenticate(work, survivor)?;
     let from = session::authenticate(work, source).map_err(|error| match error {
         Error::SessionEnded => not_signed_in(),
         other => other,
     })?;
     let (now, same) = (work.now(), into.account.id == from.account.id);
-    let (survivor, source) = (party(work, &into, now)?, party(work, &from, now)?);
-    match linking::may_merge(same, survivor, source) {
-        Merging::Merge => {}
-        Merging::Stale => return Err(into.stale(work)),
-        Merging::OtherStale => return Err(Error::OtherStale),
-        Merging::Same => return Err(Error::MergeRefused("Both sessions are of the same account.")),
+    match linking::may_merge(same, party(&into, now), party(&from, now)) {
+        Merging::Merge => Ok((into, from)),
+        Merging::Stale => Err(into.stale(work)),
+        Merging::OtherStale => Err(Error::OtherStale),
+        Merging::Same => Err(Error::MergeRefused("Both sessions are of the same account.")),
         Merging::AdminGoes => {
-            return Err(Error::MergeRefused("An admin's account does not go into another: merge the other way round."));
+            Err(Error::MergeRefused("An admin's account does not go into another: merge the other way round."))
         }
-        Merging::Undoable => {
-            return Err(Error::MergeRefused(
-                "Of the other account something was changed within 72 hours, which can still be undone: merge the other \
-                 way round, or later.",
-            ));
-        }
-        Merging::NotClaimed => return Err(not_signed_in()),
+        Merging::NotClaimed => Err(not_signed_in()),
     }
-    let (to, source) = (into.account.id, from.account.id);
-    let identities = db::identities::list_proven(work, source)?;
-    let conversations = db::conversations::count_of(work, source)?;
-    let sessions_ended = db::sessions::count_live(work, source)?;
-    let mut merge = Merge { account: into.account, source, identities, conversations, sessions_ended, done: false };
-    if !preview {
-        tell_both(work, to, source)?;
-        merge.sessions_ended = carry_over(work, &merge.identities, source, to)?;
-        if let (None, Some(name)) = (&merge.account.full_name, &from.account.full_name) {
-            db::accounts::set_name(work, to, name)?;
-        }
-        merge.account = db::accounts::get(work, to)?;
-        merge.done = true;
-    }
-    Ok(merge)
 }
 
-fn party(work: &mut Work<'_>, who: &SignedIn, now: Timestamp) -> Result<Party> {
-    Ok(Party {
+fn party(who: &SignedIn, now: Timestamp) -> Party {
+    Party {
         claimed: who.account.state == AccountState::Claimed,
         fresh: who.is_fresh(now),
         admin: who.account.role == Role::Admin,
-        undoable: undo_offers::is_open(work, who.account.id)?,
-    })
+    }
 }
 
 fn not_signed_in() -> Error {
@@ -92,16 +105,128 @@ fn not_signed_in() -> Error {
     )
 }
 
-/// Every proven address of both is told, and may undo it: the two are parted again (rule 13).
-fn tell_both(work: &mut Work<'_>, to: AccountId, source: AccountId) -> Result<()> {
-    let at = work.now();
-    let came_in = undo_offers::remember_all(work, source)?;
-    let told = ways_in::proven_addresses(work, source)?;
-    undo_offers::tell(work, &came_in, told, |undo| MailContent::AccountsMerged { at, undo })?;
-    let mut before = undo_offers::remember(work, to)?;
-    before.came_in.push(came_in);
-    let told = ways_in::proven_addresses(work, to)?;
-    undo_offers::tell(work, &before, told, |undo| MailContent::AccountsMerged { at, undo })
+/// Who confirms for each side: a mailbox; none, where the account has no address and its owner is there again.
+fn confirmers(work: &mut Work<'_>, (into, from): &Both) -> Result<[Option<EmailAddress>; 2]> {
+    let mut found = [None, None];
+    for (who, place) in [into, from].into_iter().zip(&mut found) {
+        confirming::is_not_new_to_mail(work, who)?;
+        *place = confirming::who_confirms(work, who)?;
+    }
+    if found[0].is_none() {
+        confirming::is_here_again(work, into)?;
+    }
+    if found[1].is_none() {
+        confirming::is_here_again(work, from).map_err(|_| Error::OtherStale)?;
+    }
+    Ok(found)
+}
+
+/// Mails a code to whoever was there first in each account. Both codes make them one.
+pub fn ask(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims) -> Result<Asked> {
+    let both = owners(work, survivor, source)?;
+    let found = confirmers(work, &both)?;
+    let mut may_mail = Vec::new();
+    for address in found.iter().flatten() {
+        may_mail.push(throttle::may_mail_merge(work, address)?);
+    }
+    let may_mail = may_mail.into_iter().all(|may| may);
+    let keys: Vec<IdentityKey> = found.iter().flatten().map(IdentityKey::email).collect();
+    let locks: Vec<Lock<'_>> = keys.iter().map(Lock::Identity).collect();
+    work.hold(&locks)?;
+    work.hold(&[Lock::Account(survivor.sub), Lock::Account(source.sub)])?;
+    let both = owners(work, survivor, source)?;
+    if confirmers(work, &both)? != found {
+        return Err(Error::Overtaken);
+    }
+    let [mine, theirs] = &found;
+    if may_mail {
+        mail_code(work, &both.0, &both.1, mine.as_ref())?;
+        mail_code(work, &both.1, &both.0, theirs.as_ref())?;
+    }
+    let [survivor, source] = found;
+    Ok(Asked { survivor, source, expires_at: work.now() + limits::CODE_LIFE })
+}
+
+fn mail_code(work: &mut Work<'_>, who: &SignedIn, other: &SignedIn, to: Option<&EmailAddress>) -> Result<()> {
+    let Some(to) = to else { return Ok(()) };
+    let detail = ChallengeDetail { merge_with: Some(other.account.id), ..ChallengeDetail::default() };
+    let new = challenge::New {
+        purpose: ChallengePurpose::Merge,
+        address: to,
+        account: Some((who.account.id, who.account.security_epoch)),
+        session: Some(who.session.id),
+        flow: None,
+        detail: &detail,
+        mailed: true,
+    };
+    let (id, secret) = challenge::make(work, &new)?;
+    let other = other.account.primary_email.as_deref().and_then(|address| EmailAddress::parse(address).ok());
+    let content = MailContent::MergeAccounts {
+        code: secret.code,
+        code_minutes: secret.code_minutes,
+        other: other.as_ref().and_then(mail::plain),
+    };
+    let mail = Mail { to: to.as_str().to_owned(), locale: who.account.locale.clone(), content };
+    let until = work.now() + limits::CODE_LIFE;
+    outbox::post_mail(work, &mail, Some(who.account.id), Some(id), until)
+}
+
+/// Makes two accounts one, by the codes that were mailed for it.
+pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims, codes: Codes<'_>) -> Result<Merge> {
+    throttle::before_try(work)?;
+    let both = owners(work, survivor, source)?;
+    let found = confirmers(work, &both)?;
+    let keys: Vec<IdentityKey> = found.iter().flatten().map(IdentityKey::email).collect();
+    ways_in::hold_all(work, &[survivor.sub, source.sub], &keys.iter().collect::<Vec<_>>())?;
+    work.hold(&[Lock::Account(survivor.sub), Lock::Account(source.sub)])?;
+    let both = owners(work, survivor, source)?;
+    // the mailbox that has the say may be another by now
+    if confirmers(work, &both)? != found {
+        return Err(Error::Overtaken);
+    }
+    let [mine, theirs] = &found;
+    let shown = [
+        recognise(work, &both.0, &both.1, mine.as_ref(), codes.survivor)?,
+        recognise(work, &both.1, &both.0, theirs.as_ref(), codes.source)?,
+    ];
+    for challenge in shown.into_iter().flatten() {
+        challenge::spend(work, challenge.id)?;
+    }
+    become_one(work, both)
+}
+
+/// The code that one side's mailbox was sent, for this session and this other account.
+fn recognise(
+    work: &mut Work<'_>,
+    who: &SignedIn,
+    other: &SignedIn,
+    address: Option<&EmailAddress>,
+    code: Option<&str>,
+) -> Result<Option<Challenge>> {
+    let Some(address) = address else { return Ok(None) };
+    let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::Merge)?;
+    let now = work.now();
+    asked.retain(|c| {
+        let here = c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch);
+        let this = c.detail.merge_with == Some(other.account.id) && c.address == *address;
+        here && this && challenge::takes_codes(c, now)
+    });
+    challenge::match_code(work, asked, code.unwrap_or_default()).map(Some)
+}
+
+fn become_one(work: &mut Work<'_>, both: Both) -> Result<Merge> {
+    let (to, source, name) = (both.0.account.id, both.1.account.id, both.1.account.full_name.clone());
+    let mut told = ways_in::proven_addresses(work, to)?;
+    told.extend(ways_in::proven_addresses(work, source)?);
+    let mut merge = describe(work, both)?;
+    merge.sessions_ended = carry_over(work, &merge.identities, source, to)?;
+    if let (None, Some(name)) = (&merge.account.full_name, &name) {
+        db::accounts::set_name(work, to, name)?;
+    }
+    ways_in::tell(work, to, told, &MailContent::AccountsMerged { at: work.now() })?;
+    merge.account = db::accounts::get(work, to)?;
+    merge.done = true;
+    Ok(merge)
 }
 
 /// Moves all that a claimed account has; gives how many of its sessions ended.
@@ -109,8 +234,12 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
     db::accounts::raise_epoch(work, source)?;
     let ended = db::sessions::end_all(work, source, EndReason::Merged)?;
     db::challenges::void_of_account(work, source)?;
-    // whoever asked to delete the one has not said so of what comes into it
-    db::challenges::void_of_purpose(work, to, ChallengePurpose::DeleteAccount)?;
+    // whoever asked to delete the one has not said so of what comes into it, and what could be undone of either has been
+    // confirmed by whoever could undo it
+    for purpose in [ChallengePurpose::DeleteAccount, ChallengePurpose::Merge, ChallengePurpose::EmailUndo] {
+        db::challenges::void_of_purpose(work, to, purpose)?;
+    }
+    db::challenges::void_of_purpose(work, source, ChallengePurpose::EmailUndo)?;
     db::social_flows::void_all(work, source)?;
     db::credentials::delete_all(work, source)?;
     let oldest = db::identities::list_proven(work, to)?.iter().filter_map(|identity| identity.owned_since).min();
@@ -119,8 +248,7 @@ fn carry_over(work: &mut Work<'_>, identities: &[Identity], source: AccountId, t
             return Err(Error::Overtaken); // it came after they were held
         }
         db::identities::move_with_proofs(work, identity, to)?;
-        db::identities::set_came_with(work, identity.id, source)?;
-        // neither side was there before the other: which of the two is whose, nobody here can know
+        // of one person's addresses none was there before the others
         if let Some(oldest) = oldest {
             db::identities::set_owned_since(work, to, identity.id, oldest)?;
         }

@@ -191,13 +191,26 @@ pub fn by_provider(work: &mut Work<'_>, claims: &AccessClaims, flow: FlowId, arr
     let held = ownership::look_up(work, &arrival.key)?;
     let same = held.account.as_ref().is_some_and(|holder| holder.id == who.account.id);
     let ago = arrival.signed_in_at.map(|then| work.now().since(then));
-    match linking::presence(held.holder, same, ago) {
+    let settled = is_settled(work, who.account.id, held.identity.as_ref())?;
+    match linking::presence(held.holder, same, settled, ago) {
         Presence::Shown => {}
         Presence::LongAgo => return Err(Error::NotAnew.and_keep()),
         Presence::NotTheOwner => return Err(Error::NotLinked.and_keep()),
     }
     let settings = settings::current(work)?;
     freshen(work, &settings, &who, ProofMethod::Provider.as_str(), Some(&flow.provider))
+}
+
+/// Whether an identity was the account's before this session could have brought it in unseen: where there is an address, it was
+/// told of what was linked.
+fn is_settled(work: &mut Work<'_>, account: AccountId, identity: Option<&Identity>) -> Result<bool> {
+    let mine = db::identities::list_proven(work, account)?;
+    if mine.iter().any(|one| one.key.kind == IdentityKind::Email) {
+        return Ok(true);
+    }
+    let oldest = mine.iter().filter_map(|one| one.owned_since).min();
+    let Some((since, oldest)) = identity.and_then(|one| one.owned_since).zip(oldest) else { return Ok(false) };
+    Ok(linking::is_settled(&since, &oldest, &(work.now() - limits::UNDO_LIFE)))
 }
 
 fn freshen(

@@ -34,6 +34,8 @@ pub enum Scope<'a> {
     CodeTo(&'a EmailAddress),
     /// What confirms that an account is deleted: it uses up no code.
     DeletionTo(&'a EmailAddress),
+    /// What confirms that two accounts become one.
+    MergeTo(&'a EmailAddress),
     MailFrom(IpAddr),
     /// Flows that a caller begins.
     Flows(IpAddr),
@@ -67,6 +69,7 @@ impl Scope<'_> {
             Self::MailTo(Ask::AddEmail, to) => mac(&[b"add email to", to.as_str().as_bytes()]),
             Self::CodeTo(to) => mac(&[b"code to", to.as_str().as_bytes()]),
             Self::DeletionTo(to) => mac(&[b"deletion to", to.as_str().as_bytes()]),
+            Self::MergeTo(to) => mac(&[b"merge to", to.as_str().as_bytes()]),
             Self::Flows(ip) => mac(&[b"flows", ip.to_string().as_bytes()]),
             Self::MailFrom(ip) => mac(&[b"mail from", ip.to_string().as_bytes()]),
         }
@@ -265,6 +268,11 @@ pub fn may_mail_code(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
 /// The same of what confirms that an account is deleted.
 pub fn may_mail_deletion(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
     may_mail_to(work, Scope::DeletionTo(to))
+}
+
+/// The same of what confirms that accounts become one.
+pub fn may_mail_merge(work: &mut Work<'_>, to: &EmailAddress) -> Result<bool> {
+    may_mail_to(work, Scope::MergeTo(to))
 }
 
 fn may_mail_to(work: &mut Work<'_>, to: Scope<'_>) -> Result<bool> {

@@ -1,8 +1,6 @@
 //! The undo of rule 13: whoever had an address of an account before a change of its ways in takes them back to what
 //! they were. It outlives purges, so that a purge by whoever made the change does not end it, and it purges when used.
 //!
-//! Of two accounts that became one, either side parts them again, and takes nothing of the other's ([`parting`]).
-//!
 //! Two who undo each other's changes would never come to an end, so the older proof wins: whoever is dropped by
 //! somebody who was there before them is told, and gets no undo ([`linking::may_undo`]).
 
@@ -29,7 +27,7 @@ use crate::settings::{self, Method};
 use crate::throttle::{self, Scope};
 use crate::undo_offers::{self, WaysBefore};
 use crate::ways_in::{self, WayIn};
-use crate::{outbox, parting, session};
+use crate::{outbox, session};
 
 /// What an undo would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +40,6 @@ pub struct Inspection {
     pub ways_in: Vec<WayIn>,
     /// Those that would go.
     pub drops: Vec<WayIn>,
-    /// Two accounts that became one would be two again.
-    pub parts: bool,
     pub password_min_length: usize,
 }
 
@@ -65,8 +61,7 @@ pub fn inspect(work: &mut Work<'_>, token: &str) -> Result<Inspection> {
             ways_in.push(ways_in::of_identity(work, &was.key, was.label.clone(), None));
         }
     }
-    let came_in = came_in(work, account, &before)?;
-    let goes = |way: &Identity| !before.has(&way.key) && !came_in.iter().any(|other| other.has(&way.key));
+    let goes = |way: &Identity| !before.has(&way.key);
     let mine = db::identities::list_proven(work, account)?;
     let mut drops: Vec<WayIn> = mine
         .into_iter()
@@ -82,49 +77,29 @@ pub fn inspect(work: &mut Work<'_>, token: &str) -> Result<Inspection> {
         back_to: before.at,
         ways_in,
         drops,
-        parts: !came_in.is_empty() || parting::survivor(work, account)?.is_some(),
         password_min_length: settings::current(work)?.password_policy("").min_length,
     })
 }
 
-/// The oldest state that its address may go back to: whoever has the mailbox has every undo that was mailed there, also
-/// of an account that came into this one. Where the address was such an account's, that one comes back, and not this.
+/// The oldest state that its address may go back to: whoever has the mailbox has every undo that was mailed there.
 fn goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let account = shown.account_id.ok_or(Error::SecretGone)?;
-    let address = IdentityKey::email(&shown.address);
-    let mut accounts = db::leavers::list_merged_into(work, account)?;
-    accounts.push(account);
-    let undos = db::challenges::list_live_of_accounts(work, &accounts, ChallengePurpose::EmailUndo)?;
+    let undos = db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?;
     let theirs = undos.into_iter().filter(|undo| undo.address == shown.address);
-    let mut goals: Vec<WaysBefore> = Vec::new();
-    for before in theirs.filter_map(|undo| undo.detail.before) {
-        let own: Vec<_> = before.came_in.iter().filter(|source| source.has(&address)).cloned().collect();
-        goals.extend(parting::only_parts_of(work, before.account, own)?);
-        goals.push(before);
-    }
-    // of what is as old, the part comes before the whole
-    let oldest = goals.into_iter().min_by_key(|before| before.at);
-    oldest.map(|before| (before.account, before)).ok_or(Error::SecretGone)
+    let oldest = theirs.filter_map(|undo| undo.detail.before).min_by_key(|before| before.at);
+    oldest.map(|before| (account, before)).ok_or(Error::SecretGone)
 }
 
-/// The accounts that are parts of one, now or by what was known of them when it was as it is to be again.
-fn came_in(work: &mut Work<'_>, account: AccountId, before: &WaysBefore) -> Result<Vec<WaysBefore>> {
-    let mut all = parting::list_open(work, account)?;
-    all.extend(before.came_in.iter().cloned());
-    parting::only_parts_of(work, account, all)
-}
-
-/// The account is its owner's, or part of one that is its owner's, and the address nobody else's.
+/// The account is still its owner's, and the address nobody else's.
 fn is_good(work: &mut Work<'_>, account: AccountId, address: &IdentityKey) -> Result<bool> {
     let claimed = db::accounts::get(work, account)?.state == AccountState::Claimed;
-    Ok((claimed || parting::survivor(work, account)?.is_some()) && comes_back(work, account, address)?)
+    Ok(claimed && comes_back(work, account, address)?)
 }
 
 /// What another owner has proven meanwhile stays theirs (rule 12).
-pub(crate) fn comes_back(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
-    let survivor = parting::survivor(work, account)?;
+fn comes_back(work: &mut Work<'_>, account: AccountId, key: &IdentityKey) -> Result<bool> {
     let held = ownership::look_up(work, key)?;
-    let same = held.account.is_some_and(|holder| holder.id == account || Some(holder.id) == survivor);
+    let same = held.account.is_some_and(|holder| holder.id == account);
     Ok(linking::comes_back(held.holder, same))
 }
 
@@ -157,9 +132,7 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     if undo.password.is_some() {
         settings::current(work)?.offers(&Method::Password)?;
     }
-    let came_in = came_in(work, account, &before)?;
     challenge::spend(work, undo.challenge)?;
-    part(work, account, &before, &came_in)?;
     let now = undo_offers::remember(work, account)?;
     bring_back(work, &before)?;
     let keep =
@@ -186,49 +159,14 @@ pub fn undo(work: &mut Work<'_>, undo: &Undo) -> Result<Undone> {
     Ok(Undone { ways_in: ways_in::list(work, account.id)?, device_token: device.reveal(work.keyring()), account })
 }
 
-/// Accounts that became one are two again. Nobody keeps a way into the one that its owner has not asked for: a thief may have
-/// set its password.
-fn part(work: &mut Work<'_>, account: AccountId, before: &WaysBefore, came_in: &[WaysBefore]) -> Result<()> {
-    if let Some(survivor) = parting::survivor(work, account)? {
-        let had = parting::had_before(work, survivor, account)?;
-        parting::part(work, before, survivor, account)?;
-        db::credentials::delete_all(work, survivor)?;
-        session::purge(work, survivor, None)?;
-        // what its owner has removed stays so where something is left
-        if let (Some(had), true) = (had, db::identities::list_proven(work, survivor)?.is_empty()) {
-            bring_back(work, &had)?;
-        }
-    }
-    for source in came_in {
-        parting::part(work, source, account, account)?;
-        bring_back(work, source)?;
-    }
-    Ok(())
-}
-
 /// The goal, with all held that the undo may bring back or drop, and the accounts that have it.
 fn hold_goal(work: &mut Work<'_>, shown: &Challenge) -> Result<(AccountId, WaysBefore)> {
     let (account, before) = goal(work, shown)?;
-    let mut accounts = vec![account];
-    let mut others = came_in(work, account, &before)?;
-    accounts.extend(others.iter().map(|source| source.account));
-    if let Some(survivor) = parting::survivor(work, account)? {
-        accounts.push(survivor);
-        others.extend(parting::had_before(work, survivor, account)?);
-    }
-    let all = others.into_iter().chain([before]).flat_map(|before| before.identities);
-    let mut keys: BTreeSet<IdentityKey> = all.map(|was| was.key).collect();
+    let mut keys: BTreeSet<IdentityKey> = before.identities.into_iter().map(|was| was.key).collect();
     keys.insert(IdentityKey::email(&shown.address));
-    for account in &accounts {
-        keys.extend(db::identities::list(work, *account)?.into_iter().map(|identity| identity.key));
-    }
-    ownership::hold(work, &keys.iter().collect::<Vec<_>>(), &accounts)?;
-    let (account, before) = goal(work, shown)?;
-    let also = parting::survivor(work, account)?.into_iter();
-    let also: Vec<AccountId> =
-        also.chain(came_in(work, account, &before)?.iter().map(|source| source.account)).collect();
-    let held = also.iter().chain([&account]).all(|account| work.holds(Lock::Account(*account)));
-    if held { Ok((account, before)) } else { Err(Error::Overtaken) }
+    keys.extend(db::identities::list(work, account)?.into_iter().map(|identity| identity.key));
+    ownership::hold(work, &keys.iter().collect::<Vec<_>>(), &[account])?;
+    goal(work, shown)
 }
 
 /// Ends the undos of this change and of all that came after it, and tells whoever was dropped.

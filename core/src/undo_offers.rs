@@ -3,19 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountState;
 use crate::challenge::{ChallengeDetail, ChallengePurpose};
 use crate::clock::Timestamp;
-use crate::custom_values::CustomValues;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
 use crate::error::{Error, Result};
 use crate::id::{AccountId, ChallengeId};
 use crate::identity::{Identity, IdentityKey, IdentityKind, Proof};
+use crate::linking::{self, Holder};
 use crate::mail::{self, MailContent, MailedUndo};
-use crate::notifications::Chosen;
 use crate::secret::{MailedCode, OpaqueToken};
-use crate::undo::comes_back;
-use crate::{limits, linking, parting, ways_in};
+use crate::{limits, ways_in};
 
 /// The proven identities of an account as they were right before a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,20 +23,6 @@ pub struct WaysBefore {
     /// When the change was made.
     pub at: Timestamp,
     pub identities: Vec<WasOwned>,
-    /// What was chosen, and said of its owner, where the change is that the account goes into another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub choices: Option<Box<Choices>>,
-    /// The accounts that are part of it, or become so by the change, and can still be parted from it. They are parted by
-    /// whoever undoes anything of it: else one of two could take what is the other's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub came_in: Vec<WaysBefore>,
-}
-
-/// What an account that goes into another hands over, and does not keep.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choices {
-    pub chosen: Chosen,
-    pub custom: CustomValues,
 }
 
 /// An identity that an account's owner had proven.
@@ -70,26 +55,21 @@ pub fn remember(work: &mut Work<'_>, account: AccountId) -> Result<WaysBefore> {
         let Identity { key, label, is_primary, owned_since, .. } = identity;
         Some(WasOwned { key, label, is_primary, owned_since: owned_since?, proof: *proof })
     });
-    let identities = proven.collect();
-    let came_in = parting::list_open(work, account)?;
-    Ok(WaysBefore { account, at: work.now(), identities, choices: None, came_in })
+    Ok(WaysBefore { account, at: work.now(), identities: proven.collect() })
 }
 
-/// [`remember`] for an account that is about to go into another.
-pub fn remember_all(work: &mut Work<'_>, account: AccountId) -> Result<WaysBefore> {
-    let kept = db::accounts::get_kept(work, account)?;
-    let choices = Some(Box::new(Choices { chosen: kept.chosen, custom: kept.custom }));
-    Ok(WaysBefore { choices, ..remember(work, account)? })
-}
-
-/// A secret for one who may undo what has changed since; its address is held.
+/// A secret for one who may undo what has changed since, for 72 hours; its address is held.
 pub fn offer(work: &mut Work<'_>, before: &WaysBefore, to: &EmailAddress) -> Result<MailedUndo> {
+    let until = work.now() + limits::UNDO_LIFE;
+    offer_until(work, before, to, until)
+}
+
+fn offer_until(work: &mut Work<'_>, before: &WaysBefore, to: &EmailAddress, until: Timestamp) -> Result<MailedUndo> {
     if !work.holds(Lock::Identity(&IdentityKey::email(to))) {
         return Err(Error::Overtaken); // it came after they were held
     }
     let id: ChallengeId = work.new_id();
     let token = OpaqueToken::new(work.random());
-    let expires_at = work.now() + limits::UNDO_LIFE;
     let unknown_code = MailedCode::new(work.random());
     let new = db::challenges::NewChallenge {
         id,
@@ -101,11 +81,11 @@ pub fn offer(work: &mut Work<'_>, before: &WaysBefore, to: &EmailAddress) -> Res
         token_hash: Some(token.hash()),
         code_mac: unknown_code.mac(work.keyring(), id),
         code_expires_at: work.now(),
-        expires_at,
+        expires_at: until,
         detail: &ChallengeDetail { before: Some(before.clone()), ..ChallengeDetail::default() },
     };
     db::challenges::insert(work, &new)?;
-    Ok(MailedUndo { token: token.reveal(), minutes: limits::UNDO_LIFE.as_secs() / 60 })
+    Ok(MailedUndo { token: token.reveal(), minutes: until.since(work.now()).as_secs() / 60 })
 }
 
 /// Mails addresses what has changed, each with an undo of its own.
@@ -122,8 +102,27 @@ pub fn tell(
     Ok(())
 }
 
+/// Tells the reader of an address once more that it was removed from an account, while they can take it back, and for no
+/// longer: whoever asks for a new password has perhaps not read what they were mailed. The address is held.
+pub fn remind(work: &mut Work<'_>, address: &EmailAddress, holder: Holder) -> Result<()> {
+    if !linking::comes_back(holder, false) {
+        return Ok(());
+    }
+    let (now, live) = (work.now(), db::challenges::list_live(work, address)?);
+    let undos = live.into_iter().filter(|one| one.purpose == ChallengePurpose::EmailUndo && one.expires_at > now);
+    let lost = undos.filter_map(|undo| Some((undo.expires_at, undo.detail.before?)));
+    let Some((until, before)) = lost.max_by_key(|(until, _)| *until) else { return Ok(()) };
+    if db::accounts::get(work, before.account)?.state != AccountState::Claimed {
+        return Ok(());
+    }
+    let undo = offer_until(work, &before, address, until)?;
+    let content = MailContent::EmailRemoved { address: mail::plain(address), at: before.at, undo: Some(undo) };
+    let left = until.since(work.now());
+    ways_in::tell_within(work, before.account, vec![address.to_string()], &content, left)
+}
+
 /// Tells the addresses that one who has been there since `kept_since` has dropped; those that were there before get an
-/// undo, and so do all while accounts can be parted.
+/// undo.
 pub fn tell_dropped(
     work: &mut Work<'_>,
     before: &WaysBefore,
@@ -135,8 +134,7 @@ pub fn tell_dropped(
         let told = vec![identity.key.subject.clone()];
         let address = mail::plain(&EmailAddress::stored(&identity.key.subject)?);
         let content = |undo| MailContent::EmailRemoved { address: address.clone(), at, undo };
-        let parts = !before.came_in.is_empty();
-        if parts || identity.owned_since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
+        if identity.owned_since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
             tell(work, before, told, |undo| content(Some(undo)))?;
         } else {
             ways_in::tell(work, before.account, told, &content(None))?;
@@ -145,18 +143,18 @@ pub fn tell_dropped(
     Ok(())
 }
 
-/// Ends the undos of whoever came after one who drops all others, but those that part accounts.
+/// Ends the undos of whoever came after one who drops all others.
 pub fn end_of_younger(work: &mut Work<'_>, account: AccountId, kept_since: Timestamp) -> Result<()> {
     for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let Some(before) = undo.detail.before.as_ref().filter(|before| before.came_in.is_empty()) else { continue };
-        if !before.since(&undo.address).is_some_and(|since| linking::may_undo(&since, &kept_since)) {
+        let since = undo.detail.before.as_ref().and_then(|before| before.since(&undo.address));
+        if !since.is_some_and(|since| linking::may_undo(&since, &kept_since)) {
             db::challenges::void(work, undo.id)?;
         }
     }
     Ok(())
 }
 
-/// An undo that is good now: of whom, and how far back it goes.
+/// An undo that is live: of whom, and how far back it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
     pub address: EmailAddress,
@@ -165,21 +163,18 @@ pub struct Open {
     pub back_to: Timestamp,
 }
 
-/// Every undo of an account that its address can use.
+/// Every undo of an account that is live, also of an address that is another account's by now: whoever reads it has not
+/// stopped to be who was there.
 pub fn list_open(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Open>> {
-    let mut open = Vec::new();
-    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
-        let Some(before) = &undo.detail.before else { continue };
-        let Some(since) = before.since(&undo.address) else { continue };
-        if comes_back(work, account, &IdentityKey::email(&undo.address))? {
-            open.push(Open { since, back_to: before.at, address: undo.address });
-        }
-    }
-    Ok(open)
+    let live = db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?;
+    let open = live.into_iter().filter_map(|undo| {
+        let before = undo.detail.before.as_ref()?;
+        Some(Open { since: before.since(&undo.address)?, back_to: before.at, address: undo.address })
+    });
+    Ok(open.collect())
 }
 
-/// Whether something of an account can still be undone, or that another came into it.
+/// Whether something of an account can still be undone.
 pub fn is_open(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
-    let own = db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?;
-    Ok(!own.is_empty() || parting::is_open(work, account)?)
+    Ok(!db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?.is_empty())
 }

@@ -66,10 +66,9 @@ const NEVER: &[(&str, &str)] = &[
         "SELECT count(*) AS n FROM accounts WHERE state = 'unclaimed' AND role <> 'customer'",
     ),
     (
-        "I9: a claimed account has no way in, and was parted from none",
+        "I9: a claimed account has no way in",
         "SELECT count(*) AS n FROM accounts a WHERE a.state = 'claimed' \
-         AND NOT EXISTS (SELECT 1 FROM proofs p WHERE p.account_id = a.id) \
-         AND NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.account_id = a.id AND e.action = 'account.parted')",
+         AND NOT EXISTS (SELECT 1 FROM proofs p WHERE p.account_id = a.id)",
     ),
     (
         "a live session is of another epoch than its account",

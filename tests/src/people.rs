@@ -143,6 +143,13 @@ impl App {
         self.client.post("/v1/sessions").json(&json!({ "email": email, "password": password })).send()
     }
 
+    /// The code of the last mail to an address that has one.
+    pub fn code_mailed_to(&self, address: &str) -> String {
+        let texts = self.mail_to(address).into_iter().rev().map(|mail| mail.text());
+        let code = |text: String| Some(text.split_once("Code: ")?.1.split_whitespace().next()?.to_owned());
+        texts.into_iter().find_map(code).unwrap_or_else(|| panic!("no code was mailed to {address}"))
+    }
+
     /// An admin as the command line invites one, signed in.
     pub fn admin(&self, email: &str) -> SignedIn {
         let address = EmailAddress::parse(email).unwrap();

@@ -267,13 +267,6 @@ impl Social {
         self.client.post("/v1/social/email/confirm").json(&body).send()
     }
 
-    /// The code of the last mail to an address that has one.
-    pub fn code_mailed_to(&self, address: &str) -> String {
-        let texts = self.mail_to(address).into_iter().rev().map(|mail| mail.text());
-        let code = |text: String| Some(text.split_once("Code: ")?.1.split_whitespace().next()?.to_owned());
-        texts.into_iter().find_map(code).unwrap_or_else(|| panic!("no code was mailed to {address}"))
-    }
-
     /// What somebody has linked: all their identities but addresses.
     pub fn identities_of(&self, who: &SignedIn) -> Vec<Value> {
         self.all_identities_of(who).into_iter().filter(|identity| identity["kind"] != "email").collect()

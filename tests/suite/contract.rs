@@ -9,7 +9,7 @@ use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
 use crate::desk_changes::{changes, rates};
-use crate::linking::merges;
+use crate::linking::{asks_to_merge, merges};
 use crate::operations::{Call, Who, World, calls};
 use crate::schemas::{examples, faults};
 use crate::talk::{agent_answers, desk_reads, email_in, known, path, reads};
@@ -192,7 +192,9 @@ on_both_with_providers! {
             ("begin_social_sign_in", native), ("begin_social_sign_in", begun), ("come_back_from_provider", back),
             ("exchange_social_code", exchanged), ("exchange_social_code", waiting), ("give_social_email", given),
             ("confirm_social_email", social.proves_email(&go_on, "AAAA-AAAA")), ("begin_linking", linking),
-            ("finish_linking", linked), ("list_my_identities", listed), ("merge_my_accounts", preview),
+            ("finish_linking", linked), ("list_my_identities", listed), ("ask_to_merge_accounts", preview),
+            ("ask_to_merge_accounts", asks_to_merge(social, &ada, &other, false).expect(202)),
+            ("merge_my_accounts", merges(social, &ada, &other, false).expect(200)),
             ("unlink_identity", social.unlinks(&ada, &id).expect(204)), ("get_sign_in_options", options),
         ];
         for (name, answer) in rows {

@@ -72,13 +72,10 @@ fn simple_problems(app: &App) -> Vec<Answer> {
 
 /// Accounts that are not to be deleted yet.
 fn deletion_problems(social: &Social) -> Vec<Answer> {
-    let (one, other) = (social.signs_up("one@example.org"), social.signs_up("other@example.org"));
-    merges(social, &one, &other, false).expect(200);
-    let merge_undoable = asks(social, &one);
     tweets(social, &json!({ "twitter": { "id": "78", "handle": "u" } }));
     let tweeted = signed_in(social.arrives_by_twitter("u", "78"));
     social.adds(&tweeted, "late@example.org");
-    vec![merge_undoable, asks(social, &tweeted)]
+    vec![asks(social, &tweeted)]
 }
 
 /// Answers with problems that only providers, and what is linked to them, lead to.

@@ -8,6 +8,7 @@ use doorstep_tests::http::{Answer, in_parallel};
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
+use crate::linking::merges;
 use crate::talk::{
     agent_answers, column, desk_messages, desk_reads, does, email_in, items, known, messages, path, pointers, posts,
     reads, sees, texts, unread,
@@ -206,8 +207,7 @@ on_both! {
         changes(app, id, &json!({ "offer_rating": true })).expect(200);
         rates(app, &ada, id, &json!({ "score": 4 })).expect(200);
         let other = app.signs_up("other@example.org");
-        let merges = json!({ "access_token": ada.access_token });
-        posts(app, &other, "/v1/me/merges", &merges).expect(200);
+        merges(app, &other, &ada, false).expect(200);
         assert_eq!(rating(app, &other, id)["score"], 4);
         rates(app, &other, id, &json!({ "score": 3 })).expect(200);
     }

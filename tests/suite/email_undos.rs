@@ -9,8 +9,7 @@ use doorstep_tests::social::{proven, signed_in};
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
-use crate::forced::{account_of, becomes, resets, tweets, ways_in};
-use crate::linking::merges;
+use crate::forced::{account_of, becomes, resets, ways_in};
 
 const V: &str = "v@example.org";
 const A: &str = "a@example.org";
@@ -327,31 +326,5 @@ on_both_with_providers! {
         assert_eq!(linked(social, &v), [json!("google")]);
         let by_google = signed_in(social.arrives_by_google("g-1", &proven("v@gmail.com")));
         assert_eq!(by_google.account["id"], v.account["id"]);
-    }
-
-    fn a_merge_into_ones_account_is_undone(social) {
-        let v = stolen(social);
-        let tweet = tweets(social, &json!({ "twitter": { "id": "666", "handle": "evil" } }));
-        let evil = signed_in(social.arrives_by_twitter("evil", "666"));
-        merges(social, &v, &evil, false).expect(200);
-        let told = social.mail_to(V).pop().unwrap();
-        assert_eq!(told.subject(), "Your two accounts at Shop Help are now one");
-        undoes(social, &social.undo_mailed_to(V)).expect(200);
-        let v = signs_in(social, V, THIRD);
-        assert!(linked(social, &v).is_empty());
-        let again = signed_in(social.arrives_by_twitter("evil", "666"));
-        assert_eq!(again.account["id"], evil.account["id"]);
-        let has = |who: &SignedIn| social.conversations_of(who).iter().any(|c| c["id"] == tweet["conversation_id"]);
-        assert!(has(&again) && !has(&v), "what came goes back");
-    }
-
-    fn an_account_that_can_be_undone_is_not_merged_away(social) {
-        let v = stolen(social);
-        let a = social.signs_up("thief@example.org");
-        social.adds(&v, A);
-        let refused = merges(social, &a, &v, false).expect(409);
-        assert_eq!(refused.code(), "merge_refused");
-        undoes(social, &social.undo_mailed_to(V)).expect(200);
-        assert_eq!(addresses(social, &signs_in(social, V, THIRD)), [V]);
     }
 }

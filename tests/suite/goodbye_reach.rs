@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::forced::{nothing_can_be_undone, wait_for_count};
 use crate::goodbye::{asks, confirms, leaves};
-use crate::linking::merges;
+use crate::linking::{asks_to_merge, codes_of, confirms_merge, merges};
 use crate::reauthentication::{asks_for_code, code_mailed, shows};
 use crate::talk::{agent_answers, column, desk_messages, desk_reads, email_in, items, known, opens, starts};
 
@@ -154,8 +154,9 @@ on_both_with_providers! {
         social.claims(ADA);
         let ada = social.signs_in(ADA);
         let other = signed_in(social.arrives_by_google("g-1", &proven("lovelace@gmail.com")));
+        let codes = codes_of(social, &asks_to_merge(social, &ada, &other, false).expect(202));
         social.smtp.script(Behaviour::TempFail(451));
-        merges(social, &ada, &other, false).expect(200);
+        confirms_merge(social, &ada, &other, &codes).expect(200);
         only_what_is_stuck_stays_so(social);
         nothing_can_be_undone(social);
         let sent = social.smtp.messages().len();

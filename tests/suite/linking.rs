@@ -9,13 +9,39 @@ use doorstep_tests::{App, SignedIn, on_both_with_providers};
 use serde_json::{Value, json};
 
 use crate::forced::{account_of, becomes, text, tweets};
+use crate::reauthentication::{begins, brought, shows};
 use crate::talk::{opens, posts, sees, starts};
 
-/// My other account becomes part of this one, or what would move.
+/// My other account becomes part of this one, or what would move: asked for, and confirmed by what was mailed.
 pub fn merges(app: &App, mine: &SignedIn, other: &SignedIn, preview: bool) -> Answer {
+    let asked = asks_to_merge(app, mine, other, preview);
+    if asked.status == 202 { confirms_merge(app, mine, other, &codes_of(app, &asked)) } else { asked }
+}
+
+pub fn asks_to_merge(app: &App, mine: &SignedIn, other: &SignedIn, preview: bool) -> Answer {
     let path = if preview { "/v1/me/merges?preview=true" } else { "/v1/me/merges" };
     let body = json!({ "access_token": other.access_token });
     app.client.post(path).bearer(&mine.access_token).json(&body).send()
+}
+
+/// What both mailboxes have got.
+pub fn codes_of(app: &App, asked: &Answer) -> Value {
+    let asked = asked.json();
+    let code = |name: &str| asked[name].as_str().map_or(Value::Null, |address| json!(app.code_mailed_to(address)));
+    json!({ "code": code("sent_to"), "other_code": code("other_sent_to") })
+}
+
+pub fn confirms_merge(app: &App, mine: &SignedIn, other: &SignedIn, codes: &Value) -> Answer {
+    let mut body = codes.clone();
+    body["access_token"] = json!(other.access_token);
+    app.client.post("/v1/me/merges/confirm").bearer(&mine.access_token).json(&body).send()
+}
+
+/// Somebody by Twitter who shows that they are there again.
+pub fn is_here_again(social: &Social, who: &SignedIn, handle: &str) -> SignedIn {
+    let flow = begins(social, who, "twitter");
+    let code = social.brings(&flow, &social.twitter.consents(&flow.url, handle));
+    SignedIn::of(&shows(social, who, &brought(&code, &flow)).expect(200))
 }
 
 fn tweet_of(social: &Social, id: &str, handle: &str) -> Value {
@@ -209,6 +235,7 @@ on_both_with_providers! {
         let started = starts(social, &other, "From my other account", "hello");
         social.client.post(&format!("/v1/me/conversations/{}/read", tweet["conversation_id"].as_str().unwrap())).bearer(&other.access_token).send().expect(204);
         let ada = social.signs_in("ada@example.org");
+        let other = is_here_again(social, &other, "ada");
 
         let preview = merges(social, &ada, &other, true).expect(200).json();
         assert_eq!((&preview["merged"], &preview["conversations"], &preview["sessions_ended"]), (&json!(false), &json!(2), &json!(1)));
@@ -367,7 +394,11 @@ on_both_with_providers! {
         for round in 0..4 {
             let (a, _) = by_google(social, &format!("a-{round}"), &format!("a{round}@gmail.com"));
             let (b, _) = by_google(social, &format!("b-{round}"), &format!("b{round}@gmail.com"));
-            let answers = in_parallel(2, |n| if n == 0 { merges(social, &a, &b, false) } else { merges(social, &b, &a, false) });
+            let codes = codes_of(social, &asks_to_merge(social, &a, &b, false).expect(202));
+            let swapped = json!({ "code": codes["other_code"], "other_code": codes["code"] });
+            let answers = in_parallel(8, |n| {
+                if n % 2 == 0 { confirms_merge(social, &a, &b, &codes) } else { confirms_merge(social, &b, &a, &swapped) }
+            });
             assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{:?}", statuses(&answers));
             let survivors = "SELECT count(*) AS n FROM accounts WHERE state = 'claimed'";
             assert_eq!(social.count(survivors), round + 1);

@@ -160,6 +160,7 @@ const ROWS: &[Row] = &[
         422,
         || json!({ "device_id": "5f0c8d1e-3b1a", "timestamp": 1, "signature": "0".repeat(64) }),
     ),
+    ("ask_to_merge_accounts", Who::Customer, 422, || json!({ "access_token": "garbage" })),
     ("merge_my_accounts", Who::Customer, 422, || json!({ "access_token": "garbage" })),
     ("sign_out", Who::Customer, 204, NOTHING),
     ("get_me", Who::Customer, 200, NOTHING),

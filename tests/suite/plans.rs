@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::forced::{account_of, tweets};
 use crate::goodbye::leaves;
+use crate::linking::merges;
 
 /// Tables of a handful of rows that are read as a whole.
 const SMALL: [&str; 6] =
@@ -171,10 +172,8 @@ fn social_story(social: &Social) {
     social.advance(Duration::from_secs(60));
     social.exchanges(&code, &copied.verifier).expect(410);
     social.unlinks(&carl, &twitter["id"]).expect(204);
-    let merge = json!({ "access_token": carl.access_token });
-    for road in ["/v1/me/merges?preview=true", "/v1/me/merges"] {
-        social.client.post(road).bearer(&bob.access_token).json(&merge).send().expect(200);
-    }
+    merges(social, &bob, &carl, true).expect(200);
+    merges(social, &bob, &carl, false).expect(200);
     social.identities_of(&bob);
 }
 

@@ -11,7 +11,7 @@ use doorstep_tests::standin::Behaviour;
 use doorstep_tests::{SignedIn, on_both_with_providers};
 use serde_json::json;
 
-use crate::linking::merges;
+use crate::linking::{asks_to_merge, codes_of, confirms_merge, merges};
 
 /// Mallory has a code of his own for a continuation, then gives another's address to the same continuation: the status
 /// of his own code afterwards.
@@ -172,15 +172,17 @@ on_both_with_providers! {
             let link_code = social.brings(&link, &social.twitter.consents(&link.url, "bob"));
             let arrive = social.begins("twitter");
             let arrive_code = social.brings(&arrive, &social.twitter.consents(&arrive.url, "ada"));
+            let codes = codes_of(social, &asks_to_merge(social, &v, &a, false).expect(202));
+            let swapped = json!({ "code": codes["other_code"], "other_code": codes["code"] });
             let answers = in_parallel(8, |n| match (n + round) % 8 {
                 0 => social.confirms_reset(&json!({ "token": token, "password": PASSWORD, "unlink_others": true })),
-                1 => merges(social, &a, &v, false),
+                1 => confirms_merge(social, &a, &v, &swapped),
                 2 => social.unlinks(&other, &twitter_id),
                 3 => social.finishes_linking(&v, &link_code, &link.verifier),
                 4 => social.exchanges(&arrive_code, &arrive.verifier),
                 5 => social.client.put("/v1/me/password").bearer(&v.access_token).json(&json!({ "password": OTHER_PASSWORD })).send(),
                 6 => social.refreshes(&v.refresh_token),
-                _ => merges(social, &v, &a, false),
+                _ => confirms_merge(social, &v, &a, &codes),
             });
             let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
             assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");

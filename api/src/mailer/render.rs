@@ -40,7 +40,7 @@ const EMBEDDED: [(&str, &str); 117] = embedded! {
     "messenger_linked.en.txt" "messenger_linked.en.html" "messenger_linked.de.txt" "messenger_linked.de.html"
     "messenger_unlinked.en.txt" "messenger_unlinked.en.html" "messenger_unlinked.de.txt" "messenger_unlinked.de.html"
     "accounts_merged.en.txt" "accounts_merged.en.html" "accounts_merged.de.txt" "accounts_merged.de.html"
-    "accounts_parted.en.txt" "accounts_parted.en.html" "accounts_parted.de.txt" "accounts_parted.de.html"
+    "merge_accounts.en.txt" "merge_accounts.en.html" "merge_accounts.de.txt" "merge_accounts.de.html"
     "reauthenticate.en.txt" "reauthenticate.en.html" "reauthenticate.de.txt" "reauthenticate.de.html"
     "delete_account.en.txt" "delete_account.en.html" "delete_account.de.txt" "delete_account.de.html"
     "account_deleted.en.txt" "account_deleted.en.html" "account_deleted.de.txt" "account_deleted.de.html"
@@ -135,14 +135,14 @@ impl Renderer {
             MailContent::PasswordReset { .. } | MailContent::Claim { .. } => &self.options.reset_link,
             MailContent::AdminInvitation { .. } => &self.options.admin_link,
             MailContent::DeleteAccount { .. } => &self.options.delete_account_link,
-            MailContent::AccountsMerged { .. }
-            | MailContent::EmailAdded { .. }
+            MailContent::EmailAdded { .. }
             | MailContent::PrimaryEmailChanged { .. }
             | MailContent::EmailRemoved { .. } => &self.options.undo_link,
             MailContent::AlreadyRegistered
             | MailContent::PasswordSet { .. }
             | MailContent::SocialEmail { .. }
-            | MailContent::AccountsParted { .. }
+            | MailContent::AccountsMerged { .. }
+            | MailContent::MergeAccounts { .. }
             | MailContent::AccountDeleted { .. }
             | MailContent::NewDevice { .. }
             | MailContent::Reauthenticate { .. }
@@ -214,12 +214,13 @@ impl Renderer {
             | MailContent::MessengerLinked { at }
             | MailContent::MessengerUnlinked { at }
             | MailContent::EmailChangesUndone { at }
-            | MailContent::AccountsParted { at }
+            | MailContent::AccountsMerged { at }
             | MailContent::AccountDeleted { at } => {
                 context! { ..moment_values(*at, language), ..common }
             }
-            MailContent::AccountsMerged { at, undo } => {
-                context! { ..undo_values(link, Some(undo), language), ..moment_values(*at, language), ..common }
+            MailContent::MergeAccounts { code, code_minutes, other } => {
+                let values = context! { other };
+                context! { ..values, ..code_values(code, *code_minutes, language), ..common }
             }
             MailContent::EmailAdded { address, at, undo } => {
                 let values = context! { address, ..undo_values(link, Some(undo), language) };

@@ -96,7 +96,10 @@ pub fn samples() -> Vec<MailContent> {
         });
     }
     samples.extend([MailContent::MessengerLinked { at }, MailContent::MessengerUnlinked { at }]);
-    samples.extend([MailContent::AccountsMerged { at, undo: undo() }, MailContent::AccountsParted { at }]);
+    samples.push(MailContent::AccountsMerged { at });
+    for other in [Some("ada@work.example".to_owned()), None] {
+        samples.push(MailContent::MergeAccounts { code: code(), code_minutes: 10, other });
+    }
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {
         let named = || Named { provider: provider.to_owned(), handle: handle.map(str::to_owned) };
         samples.extend([

@@ -32,8 +32,7 @@ pub struct UndoPresented {
     "ways_in": [{"method": "email", "provider": null, "identity_id": null, "label": "ada@example.org"}],
     "ways_in_dropped": [
         {"method": "password", "provider": null, "identity_id": null, "label": null},
-        {"method": "email", "provider": null, "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b40", "label": "ada@lovelace.example"}],
-    "parts_accounts": false
+        {"method": "email", "provider": null, "identity_id": "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b40", "label": "ada@lovelace.example"}]
 }))]
 pub struct UndoInspected {
     /// The address it was mailed to.
@@ -50,8 +49,6 @@ pub struct UndoInspected {
     pub ways_in: Vec<WayInBody>,
     /// The ways in that would go: what was added since, and the password there is.
     pub ways_in_dropped: Vec<WayInBody>,
-    /// Two accounts that were merged would be parted: each has what it had before.
-    pub parts_accounts: bool,
 }
 
 /// Look at an undo
@@ -79,7 +76,6 @@ pub async fn inspect_email_undo(
         password_min_length: inspection.password_min_length,
         ways_in: inspection.ways_in.into_iter().map(WayInBody::from).collect(),
         ways_in_dropped: inspection.drops.into_iter().map(WayInBody::from).collect(),
-        parts_accounts: inspection.parts,
     }))
 }
 
@@ -120,7 +116,7 @@ pub struct UndoConfirmed {
 /// Undo a change of addresses
 ///
 /// Spends the link. What was removed comes back, unless it is another account's by now; what was added goes; the password
-/// is replaced, or removed; accounts that were merged since are parted; every session and every other secret ends, and every proven address is told. Nobody is
+/// is replaced, or removed; every session and every other secret ends, and every proven address is told. Nobody is
 /// signed in by this. A refused password spends nothing.
 #[utoipa::path(
     tag = "My emails", operation_id = "confirm_email_undo", security(()),

@@ -1,9 +1,13 @@
 //! My other account becomes part of this one.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, post, web};
 use doorstep_core::Error;
+use doorstep_core::access_token::AccessClaims;
+use doorstep_core::clock::Timestamp;
 use doorstep_core::identity::Identity;
-use doorstep_core::merge::{self, Merge};
+use doorstep_core::merge::{self, Codes, Merge};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -23,6 +27,35 @@ use crate::words::IdentityKindWord;
 pub struct MergeRequest {
     /// An access token of a fresh session of the other account.
     pub access_token: String,
+}
+
+/// Shows it by what was mailed.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"access_token": "eyJ0eXAiOiJhdCtqd3Qi…", "code": "ABCD-EFGH", "other_code": "JKMN-PQRS"}))]
+pub struct MergeConfirmation {
+    /// An access token of the same session of the other account as was asked with.
+    pub access_token: String,
+    /// What was mailed for this account; nothing where `sent_to` was null.
+    pub code: Option<String>,
+    /// What was mailed for the other one.
+    pub other_code: Option<String>,
+}
+
+/// Where the codes went.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "sent_to": "ada@example.org", "other_sent_to": "ada@work.example", "expires_at": "2026-01-02T03:24:05Z"
+}))]
+pub struct MergeAsked {
+    /// For this account, whoever was there first; null where the account has no address, and its owner has just shown anew
+    /// that they are there.
+    pub sent_to: Option<String>,
+    /// For the other one.
+    pub other_sent_to: Option<String>,
+    /// Until when the codes are good.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -88,35 +121,75 @@ impl MergeBody {
     }
 }
 
-/// Merge my other account into this one
+/// Ask to merge my other account into this one
 ///
-/// Takes a fresh session of each: this one's in `Authorization`, the other's in the body. Identities, conversations,
-/// and what I wrote and read come along; the other account's password and sessions do not. Ask with `preview=true` first.
+/// Takes a fresh session of each: this one's in `Authorization`, the other's in the body. Identities, conversations, ratings
+/// and what I wrote and read come along; the other account's password and sessions do not. With `preview=true` it says what
+/// would move, and asks nothing.
 ///
-/// Every proven address of both is told, and may undo it for 72 hours: then the two are parted, and each has what it had
-/// before. Until then the account is not deleted (`merge_undoable`), and goes into no other.
+/// A merge cannot be taken back, so a code is mailed for each of the two, to whoever was there first: to the primary address,
+/// or to the one that can still undo a change of the addresses. An account without an address takes a session that was made
+/// fresh again within the last minute (403 `reauth_required`).
 #[utoipa::path(
-    tag = "Identities", operation_id = "merge_my_accounts",
+    tag = "Identities", operation_id = "ask_to_merge_accounts",
     params(MergeQuery),
     request_body = MergeRequest,
-    responses((status = 200, description = "What has moved, or would", body = MergeBody)),
-    extensions(("x-problems" = json!(["reauth_required", "merge_refused"]))),
+    responses(
+        (status = 200, description = "A preview", body = MergeBody),
+        (status = 202, description = "Codes are on their way", body = MergeAsked),
+    ),
+    extensions(("x-problems" = json!(["reauth_required", "merge_refused", "address_too_new"]))),
 )]
 #[post("/v1/me/merges")]
-pub async fn merge_my_accounts(
+pub async fn ask_to_merge_accounts(
     state: web::Data<State>,
     customer: FreshCustomer,
     query: Query<MergeQuery>,
     body: Body<MergeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let preview = query.0.preview;
-    let other = state.tokens.verify(&body.value.access_token, state.now()).map_err(|_| {
-        Error::invalid(
-            "/access_token",
-            "invalid",
-            "It is no access token that is good now: sign in to the other account.",
-        )
-    })?;
-    let merged = customer.write_by(move |work, claims| merge::merge(work, claims, &other, preview)).await?;
-    Ok(HttpResponse::Ok().json(MergeBody::of(&state, merged)))
+    let other = verified(&state, &body.value.access_token)?;
+    if query.0.preview {
+        let would = customer.write_by(move |work, claims| merge::preview(work, claims, &other)).await?;
+        return Ok(HttpResponse::Ok().json(MergeBody::of(&state, would)));
+    }
+    let asked = customer.write_by(move |work, claims| merge::ask(work, claims, &other)).await?;
+    Ok(HttpResponse::Accepted().json(MergeAsked {
+        sent_to: asked.survivor.map(|address| address.to_string()),
+        other_sent_to: asked.source.map(|address| address.to_string()),
+        expires_at: asked.expires_at,
+    }))
+}
+
+fn verified(state: &State, token: &str) -> Result<Arc<AccessClaims>, Error> {
+    state.tokens.verify(token, state.now()).map_err(|_| {
+        let detail = "It is no access token that is good now: sign in to the other account.";
+        Error::invalid("/access_token", "invalid", detail)
+    })
+}
+
+/// Merge my other account into this one
+///
+/// With the two codes that were mailed, in the two sessions that asked, still fresh. The other account's id points to this one
+/// from then on (410 `account_merged`). Every proven address of both is told. What could be undone of either can be undone no
+/// more.
+#[utoipa::path(
+    tag = "Identities", operation_id = "merge_my_accounts",
+    request_body = MergeConfirmation,
+    responses((status = 200, description = "What has moved", body = MergeBody)),
+    extensions(("x-problems" = json!(["reauth_required", "merge_refused", "address_too_new", "secret_not_found",
+        "too_many_requests"]))),
+)]
+#[post("/v1/me/merges/confirm")]
+pub async fn merge_my_accounts(
+    state: web::Data<State>,
+    customer: FreshCustomer,
+    body: Body<MergeConfirmation>,
+) -> Result<HttpResponse, Problem> {
+    let MergeConfirmation { access_token, code, other_code } = body.value;
+    let other = verified(&state, &access_token)?;
+    let merged = customer.write_by(move |work, claims| {
+        let codes = Codes { survivor: code.as_deref(), source: other_code.as_deref() };
+        merge::merge(work, claims, &other, codes)
+    });
+    Ok(HttpResponse::Ok().json(MergeBody::of(&state, merged.await?)))
 }

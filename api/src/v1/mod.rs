@@ -82,6 +82,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(messenger::identify_messenger)
         .service(identities::begin_linking)
         .service(identities::unlink_identity)
+        .service(merges::ask_to_merge_accounts)
         .service(merges::merge_my_accounts)
         .service(conversations::list_my_conversations)
         .service(conversations::start_conversation)

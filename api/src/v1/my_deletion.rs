@@ -29,10 +29,8 @@ pub struct DeletionAsked {
 /// Takes a fresh session. Mails a link and a code to my primary address, or, where a change of addresses can still be
 /// undone, to whoever was there first; whichever is shown by this very session, still fresh, deletes the account (`POST
 /// /v1/me/deletion/confirm`). An account without an address is deleted at once (204), by a session that was made fresh again
-/// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`), and so
-/// does for 72 hours one into which another came (409 `merge_undoable`): whoever had that one may take it back first. Where all
-/// addresses came within 72 hours, to an account that was signed in to by something else, none of them confirms it (409
-/// `address_too_new`). The
+/// (`reauthenticate`) within the last minute. The last admin's account stays (409 `last_admin`). Where all
+/// addresses came within 72 hours, to an account that is older, none of them confirms it (409 `address_too_new`). The
 /// link leads to the app's page (`[links] delete_account`) and ends in `#token=…`; it is good for 30 minutes, its code for 10
 /// minutes and five tries.
 ///
@@ -45,7 +43,7 @@ pub struct DeletionAsked {
         (status = 202, description = "A mail is on its way, within the limits", body = DeletionAsked),
         (status = 204, description = "It is deleted"),
     ),
-    extensions(("x-problems" = json!(["reauth_required", "last_admin", "merge_undoable", "address_too_new"]))),
+    extensions(("x-problems" = json!(["reauth_required", "last_admin", "address_too_new"]))),
 )]
 #[delete("/v1/me")]
 pub async fn delete_me(customer: FreshCustomer) -> Result<HttpResponse, Problem> {
@@ -80,7 +78,7 @@ pub struct DeletionConfirmation {
     request_body = DeletionConfirmation,
     responses((status = 204, description = "It is deleted")),
     extensions(("x-problems" = json!(["reauth_required", "secret_not_found", "secret_expired", "last_admin",
-        "merge_undoable", "address_too_new", "too_many_requests"]))),
+        "address_too_new", "too_many_requests"]))),
 )]
 #[post("/v1/me/deletion/confirm")]
 pub async fn confirm_deletion(

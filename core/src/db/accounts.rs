@@ -251,22 +251,6 @@ pub fn mark_merged(work: &mut Work<'_>, id: AccountId, into: AccountId) -> Resul
     Ok(())
 }
 
-/// An account that went to another is its owner's again.
-pub fn mark_parted(work: &mut Work<'_>, id: AccountId) -> Result<()> {
-    work.must_hold(Lock::Account(id))?;
-    let now = work.now();
-    let parted = diesel::update(accounts::table)
-        .filter(accounts::id.eq(id).and(accounts::state.eq(AccountState::Merged)))
-        .set((
-            accounts::state.eq(AccountState::Claimed),
-            accounts::merged_into.eq(None::<AccountId>),
-            accounts::updated_at.eq(now),
-            accounts::version.eq(accounts::version + 1),
-        ))
-        .execute(work.conn)?;
-    if parted == 1 { Ok(()) } else { Err(Error::Broken(format!("account {id} was not merged"))) }
-}
-
 /// Closed to its owner since then, or open again, in this state.
 pub fn set_disabled(work: &mut Work<'_>, id: AccountId, since: Option<Timestamp>, state: AccountState) -> Result<()> {
     work.must_hold(Lock::Account(id))?;

@@ -168,17 +168,8 @@ pub fn list_live_of_account(
     account: AccountId,
     purpose: ChallengePurpose,
 ) -> Result<Vec<Challenge>> {
-    list_live_of_accounts(work, &[account], purpose)
-}
-
-/// The live challenges of accounts for a purpose, the oldest first.
-pub fn list_live_of_accounts(
-    work: &mut Work<'_>,
-    accounts: &[AccountId],
-    purpose: ChallengePurpose,
-) -> Result<Vec<Challenge>> {
     let now = work.now();
-    let live = challenges::account_id.eq_any(accounts).assume_not_null().and(challenges::state.eq(LIVE));
+    let live = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
     let rows = challenges::table
         .filter(live.and(challenges::purpose.eq(purpose)).and(challenges::expires_at.gt(now)))
         .order(challenges::id)
@@ -210,14 +201,6 @@ pub fn void(work: &mut Work<'_>, id: ChallengeId) -> Result<()> {
     let now = work.now();
     diesel::update(challenges::table.filter(challenges::id.eq(id).and(challenges::state.eq(LIVE))))
         .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
-        .execute(work.conn)?;
-    Ok(())
-}
-
-/// Stores what a challenge carries now.
-pub fn set_detail(work: &mut Work<'_>, id: ChallengeId, detail: &ChallengeDetail) -> Result<()> {
-    diesel::update(challenges::table.filter(challenges::id.eq(id)))
-        .set(challenges::detail.eq(Json::of(detail)?))
         .execute(work.conn)?;
     Ok(())
 }

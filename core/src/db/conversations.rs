@@ -322,49 +322,8 @@ pub fn move_all(work: &mut Work<'_>, from: AccountId, to: AccountId) -> Result<(
     diesel::update(conversations::table.filter(conversations::started_by.eq(from)))
         .set(conversations::started_by.eq(to))
         .execute(work.conn)?;
-    let unmarked = conversations::account_id.eq(from).and(conversations::came_with.is_null());
-    diesel::update(conversations::table.filter(unmarked)).set(conversations::came_with.eq(from)).execute(work.conn)?;
     diesel::update(conversations::table.filter(conversations::account_id.eq(from)))
         .set((conversations::account_id.eq(to), conversations::updated_at.eq(now)))
-        .execute(work.conn)?;
-    Ok(())
-}
-
-/// What has come by an identity since it came with another account is that one's too.
-pub(super) fn mark_of_requester(work: &mut Work<'_>, requester: IdentityId, with: AccountId) -> Result<()> {
-    let unmarked = conversations::requester_id.eq(requester).and(conversations::came_with.is_null().assume_not_null());
-    diesel::update(conversations::table.filter(unmarked)).set(conversations::came_with.eq(with)).execute(work.conn)?;
-    Ok(())
-}
-
-/// What came with accounts, the first of which is to have it again, leaves the account that it came to.
-pub fn move_back(work: &mut Work<'_>, came_with: &[AccountId], from: AccountId, to: AccountId) -> Result<()> {
-    work.must_hold(Lock::Account(from))?;
-    work.must_hold(Lock::Account(to))?;
-    let now = work.now();
-    let came = || conversations::account_id.eq(from).and(conversations::came_with.eq_any(came_with).assume_not_null());
-    let ids = || conversations::table.filter(came()).select(conversations::id);
-    diesel::update(interactions::table.filter(interactions::conversation_id.eq_any(ids())))
-        .set(interactions::account_id.eq(to))
-        .execute(work.conn)?;
-    // what an identity wrote goes with the identity
-    let written = messages::author_account_id.eq(from).assume_not_null().and(messages::author_identity_id.is_null());
-    diesel::update(messages::table.filter(written.and(messages::conversation_id.eq_any(ids()))))
-        .set(messages::author_account_id.eq(to))
-        .execute(work.conn)?;
-    diesel::update(read_marks::table.filter(read_marks::account_id.eq(from)))
-        .filter(read_marks::conversation_id.eq_any(ids()))
-        .set(read_marks::account_id.eq(to))
-        .execute(work.conn)?;
-    diesel::update(conversations::table.filter(came().and(conversations::started_by.eq(from).assume_not_null())))
-        .set(conversations::started_by.eq(to))
-        .execute(work.conn)?;
-    diesel::update(conversations::table.filter(came()))
-        .set((conversations::account_id.eq(to), conversations::updated_at.eq(now)))
-        .execute(work.conn)?;
-    let own = conversations::account_id.eq(to).and(conversations::came_with.eq(to).assume_not_null());
-    diesel::update(conversations::table.filter(own))
-        .set(conversations::came_with.eq(None::<AccountId>))
         .execute(work.conn)?;
     Ok(())
 }

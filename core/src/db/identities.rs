@@ -216,11 +216,7 @@ pub fn move_to(work: &mut Work<'_>, identity: &Identity, account: AccountId) -> 
     work.must_hold(Lock::Account(identity.account_id))?;
     work.must_hold(Lock::Account(account))?;
     diesel::update(identities::table.filter(identities::id.eq(identity.id)))
-        .set((
-            identities::account_id.eq(account),
-            identities::is_primary.eq(false),
-            identities::came_with.eq(None::<AccountId>),
-        ))
+        .set((identities::account_id.eq(account), identities::is_primary.eq(false)))
         .execute(work.conn)?;
     Ok(())
 }
@@ -243,22 +239,10 @@ pub fn move_with_proofs(work: &mut Work<'_>, identity: &Identity, account: Accou
     Ok(())
 }
 
-/// It has come to its account with another.
-pub fn set_came_with(work: &mut Work<'_>, id: IdentityId, with: AccountId) -> Result<()> {
-    diesel::update(identities::table.filter(identities::id.eq(id)))
-        .set(identities::came_with.eq(with))
-        .execute(work.conn)?;
-    Ok(())
-}
-
-/// Frees an identity; its proofs go with it. What came by it still says with which account that was.
+/// Frees an identity; its proofs go with it.
 pub fn delete(work: &mut Work<'_>, identity: &Identity) -> Result<()> {
     work.must_hold(Lock::Identity(&identity.key))?;
     work.must_hold(Lock::Account(identity.account_id))?;
-    let with = identities::table.filter(identities::id.eq(identity.id)).select(identities::came_with);
-    if let Some(with) = with.get_result::<Option<AccountId>>(work.conn).optional()?.flatten() {
-        super::conversations::mark_of_requester(work, identity.id, with)?;
-    }
     diesel::delete(identities::table.filter(identities::id.eq(identity.id))).execute(work.conn)?;
     Ok(())
 }

@@ -6,7 +6,6 @@ use super::lock::Lock;
 use super::schema::accounts;
 use super::work::Work;
 use crate::account::{AccountState, Role};
-use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::AccountId;
 
@@ -19,16 +18,6 @@ pub fn list_merged_into(work: &mut Work<'_>, id: AccountId) -> Result<Vec<Accoun
         found.extend(&edge);
     }
     Ok(found)
-}
-
-/// Whether one of these accounts, which have become part of another, was its owner's until some time after `since`.
-pub fn were_owned_after(work: &mut Work<'_>, merged: &[AccountId], since: Timestamp) -> Result<bool> {
-    if merged.is_empty() {
-        return Ok(false);
-    }
-    let theirs = accounts::id.eq_any(merged).and(accounts::claimed_at.is_not_null());
-    let lately = accounts::table.filter(theirs.and(accounts::updated_at.gt(since)));
-    Ok(diesel::select(diesel::dsl::exists(lately)).get_result(work.conn)?)
 }
 
 /// Nothing is left of what a person is called and where they are.

@@ -103,7 +103,6 @@ diesel::table! {
         observed_at -> Moment,
         last_seen_at -> Moment,
         owned_since -> Nullable<Moment>,
-        came_with -> Nullable<Uid>,
     }
 }
 
@@ -223,7 +222,6 @@ diesel::table! {
         created_at -> Moment,
         updated_at -> Moment,
         shown_at -> Nullable<Moment>,
-        came_with -> Nullable<Uid>,
         rating_offered_at -> Nullable<Moment>,
         rating_score -> Nullable<SmallInt>,
         rating_comment -> Nullable<Text>,
@@ -308,7 +306,6 @@ diesel::table! {
         granted_by -> Uid,
         created_at -> Moment,
         ended_at -> Nullable<Moment>,
-        came_with -> Nullable<Uid>,
     }
 }
 

@@ -8,7 +8,7 @@ mod social;
 mod undoing;
 
 pub use social::{
-    Arriving, Linking, Merging, Party, Presence, Removal, arrive, counts, home, link, may_merge, presence,
+    Arriving, Linking, Merging, Party, Presence, Removal, arrive, counts, home, is_settled, link, may_merge, presence,
     redeem_with_subject, unlink,
 };
 pub use undoing::{comes_back, may_undo, stays, who_confirms};

@@ -104,15 +104,21 @@ pub enum Presence {
     Shown,
     /// The owner was there, who knows when.
     LongAgo,
-    /// Whoever is there is none of those whom the account is signed in to with.
+    /// Whoever is there is none of those whom the account is signed in to with, or came lately: a thief may have linked them.
     NotTheOwner,
+}
+
+/// Whether an identity has been an account's for long enough, or is its first: nobody can have brought it in unseen.
+#[must_use]
+pub fn is_settled<T: PartialOrd>(since: &T, oldest: &T, long_ago: &T) -> bool {
+    since <= oldest || since <= long_ago
 }
 
 /// Whether whoever has arrived is a session's owner, by who holds the subject, and how long ago the provider says that
 /// they have signed in there, where it says so. Nothing is linked by it.
 #[must_use]
-pub fn presence(holder: Holder, same_account: bool, signed_in_ago: Option<Duration>) -> Presence {
-    if link(holder, same_account) != Linking::Already {
+pub fn presence(holder: Holder, same_account: bool, settled: bool, signed_in_ago: Option<Duration>) -> Presence {
+    if link(holder, same_account) != Linking::Already || !settled {
         Presence::NotTheOwner
     } else if signed_in_ago.is_some_and(|ago| ago >= limits::FRESH + limits::CLOCK_LEEWAY) {
         Presence::LongAgo
@@ -136,14 +142,11 @@ pub const fn unlink(usable_left: usize) -> Removal {
 }
 
 /// One side of a merge, which its owner has shown to be theirs by a session.
-#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on each other")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Party {
     pub claimed: bool,
     pub fresh: bool,
     pub admin: bool,
-    /// A change of its addresses can still be undone (rule 13).
-    pub undoable: bool,
 }
 
 /// Whether two accounts may become one.
@@ -157,12 +160,10 @@ pub enum Merging {
     Same,
     /// An admin's account does not go into another.
     AdminGoes,
-    /// What has changed of the source's addresses can still be undone there, and could not once it has gone.
-    Undoable,
     NotClaimed,
 }
 
-/// Rule 15: two claimed accounts become one by a fresh session of each.
+/// Rule 15: two claimed accounts become one by a fresh session of each, and then by what was mailed to both.
 #[must_use]
 pub const fn may_merge(same: bool, survivor: Party, source: Party) -> Merging {
     if same {
@@ -175,8 +176,6 @@ pub const fn may_merge(same: bool, survivor: Party, source: Party) -> Merging {
         Merging::OtherStale
     } else if source.admin {
         Merging::AdminGoes
-    } else if source.undoable {
-        Merging::Undoable
     } else {
         Merging::Merge
     }

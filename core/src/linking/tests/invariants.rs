@@ -289,15 +289,8 @@ pub fn undone(before: &World, after: &World, account: usize) -> Checked {
     holds!(new.epoch > old.epoch, "EM-13: the epoch was not raised");
     let live = after.sessions.iter().any(|login| login.account == account && !login.ended);
     holds!(!live, "EM-13: a session survived");
-    let mut parted = vec![account];
-    for (n, was) in
-        before.accounts.iter().enumerate().filter(|(n, was)| was.merged_into != after.accounts[*n].merged_into)
-    {
-        parted.extend([Some(n), was.merged_into, after.accounts[n].merged_into].into_iter().flatten());
-    }
-    let there = |key: &Key| before.account_of(*key).is_some_and(|held| held == account || parted.contains(&held));
-    let came: Vec<Key> = new.proven.iter().copied().filter(|key| !there(key)).collect();
-    only_unclaimed_gave(before, after, &came, &parted)
+    let came: Vec<Key> = new.proven.iter().copied().filter(|key| !old.proven.contains(key)).collect();
+    only_unclaimed_gave(before, after, &came, &[account])
 }
 
 /// I10, and rule 14 at a refresh.
@@ -354,7 +347,7 @@ fn account_holds(world: &World, n: usize) -> Checked {
         holds!(nothing && live().count() == 0, "a merged account has something: {account:?}");
         return Ok(());
     }
-    holds!(!holding.is_empty() || account.parted, "account {n} is nobody's");
+    holds!(!holding.is_empty(), "account {n} is nobody's");
     if account.beneath() == AccountState::Unclaimed {
         holds!(
             account.password.is_none() && account.proven.is_empty() && live().count() == 0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{self as linking, Answer, Ask, Desk, Holder, House, Made, Outcome, Sender, Shown};
 use super::people::{Key, PROVIDERS, Switch};
-pub use super::rows::{Account, Case, Happened, Login, Part, Secret, Undo, Waiting};
+pub use super::rows::{Account, Case, Happened, Login, Secret, Undo, Waiting};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::limits;
@@ -109,17 +109,7 @@ impl World {
 
     fn new_account(&mut self, state: AccountState) -> usize {
         let (proven, ever, since) = (Vec::new(), Vec::new(), Vec::new());
-        self.accounts.push(Account {
-            state,
-            enabled_as: state,
-            epoch: 1,
-            password: None,
-            proven,
-            ever,
-            since,
-            merged_into: None,
-            parted: false,
-        });
+        self.accounts.push(Account { state, enabled_as: state, epoch: 1, password: None, proven, ever, since });
         self.accounts.len() - 1
     }
 
@@ -130,13 +120,7 @@ impl World {
         let (writer, account) = (keys[0], self.meet(keys));
         let at = |world: &Self, thread| world.cases.iter().position(|case| case.thread == thread);
         let at = at(self, case).or_else(|| at(self, writer)).unwrap_or_else(|| {
-            self.cases.push(Case {
-                thread: writer,
-                requester: Some(writer),
-                account,
-                came_with: None,
-                shown: Vec::new(),
-            });
+            self.cases.push(Case { thread: writer, requester: Some(writer), account, shown: Vec::new() });
             self.cases.len() - 1
         });
         let hold_unknown = self.settings().authentication.unknown_requesters == UnknownRequesters::Hold;
@@ -257,10 +241,8 @@ impl World {
 
     /// `merge::move_all`.
     pub fn move_all(&mut self, from: usize, to: usize) {
-        for case in self.cases.iter_mut().filter(|case| case.account == from) {
-            (case.account, case.came_with) = (to, case.came_with.or(Some(from)));
-        }
-        (self.accounts[from].state, self.accounts[from].merged_into) = (AccountState::Merged, Some(to));
+        self.cases.iter_mut().filter(|case| case.account == from).for_each(|case| case.account = to);
+        self.accounts[from].state = AccountState::Merged;
     }
 
     /// `session::purge`.

@@ -22,9 +22,6 @@ pub struct Account {
     pub ever: Vec<Key>,
     /// In which order what is proven has become the account's.
     pub since: Vec<(Key, u32)>,
-    pub merged_into: Option<usize>,
-    /// It was part of another, or had such a part: all its ways in may have gone meanwhile.
-    pub parted: bool,
 }
 
 impl Account {
@@ -59,8 +56,6 @@ pub struct Case {
     /// Nobody once their identity was unlinked: it may be another's then.
     pub requester: Option<Key>,
     pub account: usize,
-    /// The account that brought it in where accounts became one.
-    pub came_with: Option<usize>,
     /// Whose messages the requester may see.
     pub shown: Vec<Key>,
 }
@@ -109,14 +104,6 @@ pub struct Waiting {
     pub asked: Vec<Secret>,
 }
 
-/// An account that is part of another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Part {
-    pub account: usize,
-    pub had: Vec<(Key, u32)>,
-    pub at: u32,
-}
-
 /// The undo of rule 13, as it was mailed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Undo {
@@ -124,8 +111,6 @@ pub struct Undo {
     pub account: usize,
     /// What was proven right before the change, and since when.
     pub before: Vec<(Key, u32)>,
-    /// The accounts that were part of it, when they came in, and what they had.
-    pub came_in: Vec<Part>,
     /// Which change that was.
     pub at: u32,
     pub age: Duration,

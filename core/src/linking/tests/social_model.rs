@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::{self as linking, Arriving, Ask, House, Linking, Made, Merging, Party, Removal};
-use super::model::{Happened, Part, Secret, Waiting, World};
-use super::people::{Key, Said};
+use super::model::{Happened, Secret, Undo, Waiting, World};
+use super::people::{Key, Person, Said};
 use crate::account::AccountState;
 use crate::challenge::{ChallengePurpose, ChallengeState};
 use crate::identity::IdentityKind;
@@ -186,18 +186,19 @@ impl World {
             claimed: self.accounts[self.sessions[session].account].state == AccountState::Claimed,
             fresh: self.is_fresh(session),
             admin: false,
-            undoable: self.is_undoable(self.sessions[session].account),
         };
         if linking::may_merge(to == from, party(survivor), party(source)) != Merging::Merge {
             return Happened::Nothing;
         }
-        let (before, came_in) = (self.remember(to), self.remember(from));
-        let (told, told_source) = (self.addresses_of(to), self.addresses_of(from));
+        let by = self.sessions[survivor].by;
+        if [to, from].into_iter().any(|account| self.who_confirms(account) != Some(by)) {
+            return Happened::Nothing;
+        }
         self.purge(from, None);
         self.identities.iter_mut().filter(|(_, of)| *of == from).for_each(|(_, account)| *account = to);
         self.accounts[from].password = None;
         let source = &mut self.accounts[from];
-        let (proven, mut ever) = (std::mem::take(&mut source.proven), source.ever.clone());
+        let (proven, mut ever) = (std::mem::take(&mut source.proven), std::mem::take(&mut source.ever));
         source.since.clear();
         let into = &mut self.accounts[to];
         let oldest = into.since.iter().map(|(_, since)| *since).min().unwrap();
@@ -208,14 +209,20 @@ impl World {
         into.ever.sort_unstable();
         into.ever.dedup();
         self.move_all(from, to);
-        self.offer(from, &came_in, &told_source);
-        let at = self.tick;
-        self.offer(to, &before, &told);
-        for undo in self.undos.iter_mut().filter(|undo| undo.at == self.tick) {
-            undo.at = at;
-            undo.came_in.retain(|part| part.account != from);
-            undo.came_in.push(Part { account: from, had: came_in.clone(), at });
-        }
+        self.undos.retain(|undo| undo.account != from && undo.account != to);
         Happened::Merged(to, from)
+    }
+
+    /// `confirming::who_confirms`: who reads that mail; without an address, who is there again by what they signed in with first.
+    fn who_confirms(&self, account: usize) -> Option<Person> {
+        let undos = self.undos.iter().filter(|undo| undo.account == account);
+        let since = |undo: &Undo| undo.before.iter().find(|(key, _)| *key == undo.address).map(|(_, since)| *since);
+        let undos: Vec<_> = undos.filter_map(|undo| Some((undo.address, since(undo)?, undo.at))).collect();
+        let mine = &self.accounts[account].since;
+        let first = |address: bool| {
+            let such = mine.iter().filter(|(key, _)| key.reader().is_some() == address);
+            such.min_by_key(|(_, since)| *since).map(|(key, _)| *key)
+        };
+        linking::who_confirms(&undos, first(true)).or_else(|| first(false)).map(Key::owner)
     }
 }

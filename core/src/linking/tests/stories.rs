@@ -37,8 +37,7 @@ fn comes_home(mut world: World) -> Checked {
     holds!(hers.clone().all(|case| account.ever.contains(&case.thread)), "Ada reads what she has not proven");
     let came_by = world.cases.iter().filter(|case| case.requester.is_some_and(|key| account.proven.contains(&key)));
     holds!(came_by.clone().all(|case| case.account == home), "Ada's history is not all there");
-    // what came back with an account that was parted may have lost its requester when the address was removed there
-    let alone = account.ever == [Key::Ada] && !account.parted;
+    let alone = account.ever == [Key::Ada];
     holds!(!alone || hers.count() == came_by.count(), "Ada's history is not what came by her address");
     holds!(world.sign_in(Person::Mallory, Key::Ada) == Happened::Nothing, "PH-01: Mallory is in");
     holds!(world.sign_in(Person::Ada, Key::Ada) == Happened::SignedIn, "Ada is not in");
@@ -89,10 +88,6 @@ fn number_anew(world: &mut World) {
     for undo in &mut world.undos {
         numbers.push(&mut undo.at);
         numbers.extend(undo.before.iter_mut().map(|(_, since)| since));
-        for part in &mut undo.came_in {
-            numbers.push(&mut part.at);
-            numbers.extend(part.had.iter_mut().map(|(_, since)| since));
-        }
     }
     let mut order: Vec<u32> = numbers.iter().map(|number| **number).collect();
     order.sort_unstable();

@@ -154,7 +154,7 @@ fn em_13_ada_gets_her_account_back_after_every_order_of_a_thiefs_eight_events() 
 }
 
 #[test]
-fn em_13_ada_gets_her_account_back_from_a_thief_who_merges_it_with_their_own() {
+fn em_13_ada_gets_her_account_back_from_a_thief_who_has_an_account_of_their_own() {
     for (own, older) in [(Key::Mallory, true), (Key::Mallory, false), (Key::MalloryTweets, true)] {
         let worlds = explore(stolen_by_a_customer(own, older), 5);
         println!("{own:?}, older: {older}: {worlds} worlds");
