@@ -95,11 +95,22 @@ pub fn samples() -> Vec<MailContent> {
             provider: known(system.map(|_| "Google")),
         });
     }
-    samples.extend([MailContent::MessengerLinked { at }, MailContent::MessengerUnlinked { at }]);
-    samples.push(MailContent::AccountsMerged { at });
+    samples.extend([
+        MailContent::MessengerLinked { at },
+        MailContent::MessengerUnlinked { at },
+        MailContent::AccountsMerged { at },
+    ]);
     for other in [Some("ada@work.example".to_owned()), None] {
         samples.push(MailContent::MergeAccounts { code: code(), code_minutes: 10, other });
     }
+    samples.extend(of_identities(at));
+    samples
+}
+
+/// Those that name an identity, with a handle and without.
+fn of_identities(at: Timestamp) -> Vec<MailContent> {
+    let code = || Zeroizing::new(SAMPLE_CODE.to_owned());
+    let mut samples = Vec::new();
     for (provider, handle) in [("Twitter (X)", Some("@ada")), ("Google", None)] {
         let named = || Named { provider: provider.to_owned(), handle: handle.map(str::to_owned) };
         samples.extend([
