@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use doorstep_core::account::{AccountState, Role};
 use doorstep_core::activity::By;
 use doorstep_core::api_key::Scope;
+use doorstep_core::audit::{Action, ActorKind};
 use doorstep_core::conversation::{Author, Channel, Status, Visibility};
 use doorstep_core::custom_field::{FieldType, VisibleTo};
 use doorstep_core::identity::{IdentityKind, ProofMethod};
@@ -58,6 +59,8 @@ sets! {
          `choice`: one of the field's choices, or what was one when it was set.";
     VisibleToWord = of!(VisibleTo),
         "`desk`: to customers there is no such field. `customer_reads`: they see it. `customer_edits`: they change it too.";
+    AuditActionWord = of!(Action), "What was done. More may come.";
+    AuditActorWord = of!(ActorKind), "Who did it; `nobody`: somebody who was not signed in.";
     ApiKeyScope = of!(Scope), "What an API key may do.";
     AccountRole = of!(Role), "What an account may do here.";
     ConversationChannel = of!(Channel), "How a conversation began; `web` is one that the customer started here.";

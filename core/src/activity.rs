@@ -19,6 +19,8 @@ pub struct Recorded {
     pub action: Action,
     pub actor: ActorKind,
     pub actor_id: Option<uuid::Uuid>,
+    pub account: Option<AccountId>,
+    pub request_id: Option<String>,
     pub address: Option<String>,
     pub detail: Value,
 }

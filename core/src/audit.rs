@@ -3,10 +3,13 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::activity::Recorded;
+use crate::clock::Timestamp;
 use crate::db::types::words;
 use crate::db::{self, Work};
 use crate::error::Result;
 use crate::id::{AccountId, ApiKeyId};
+use crate::page::{List, Page, PageAsk};
 
 words! {
     pub enum ActorKind {
@@ -102,4 +105,21 @@ pub fn record(
     detail: &Value,
 ) -> Result<()> {
     db::audit_events::insert(work, action, actor, account, detail)
+}
+
+/// What the trail is narrowed to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    pub account: Option<AccountId>,
+    pub action: Option<Action>,
+    pub actor: Option<Uuid>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// What was done, the latest first, for an admin.
+pub fn list(work: &mut Work<'_>, filter: Filter, ask: PageAsk) -> Result<Page<Recorded>> {
+    let ask = ask.of(List::named("audit events"))?;
+    let rows = db::audit_events::list(work, filter, ask)?;
+    Ok(ask.page(rows, |row| (row.at, row.id.0)))
 }

@@ -5,6 +5,7 @@ mod addresses;
 mod admin_keys;
 mod admin_settings;
 mod admission;
+mod audit;
 mod authorization;
 mod batches;
 mod browser_round_trip;

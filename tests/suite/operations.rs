@@ -199,6 +199,7 @@ const ROWS: &[Row] = &[
         || json!({ "title": "Size", "type": "choice", "visible_to": "desk" }),
     ),
     ("delete_custom_field", Who::Key(Scope::CustomFieldsWrite), 404, NOTHING),
+    ("list_audit_events", Who::Admin, 200, NOTHING),
     ("list_people", Who::Admin, 200, NOTHING),
     ("get_person", Who::Admin, 200, NOTHING),
     ("disable_person", Who::Admin, 204, NOTHING),

@@ -279,7 +279,7 @@ on_both! {
             }
             there.sort_unstable();
             let absent = "0198c7d2-6f0e-7a51-9d1e-0f6f7f6f2b20";
-            let path = template.replace("{id}", absent).replace("{identity}", absent).replace("{email}", absent).replace("{session}", absent).replace("{key}", "size").replace("{provider}", "google");
+            let path = template.replace("{id}", absent).replace("{identity}", absent).replace("{email}", absent).replace("{session}", absent).replace("{key}", "size").replace("{provider}", "google").replace("{account}", absent).replace("{api_key}", absent);
             assert!(!path.contains('{'), "{path}");
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
                 if there.iter().any(|there| there == method) {

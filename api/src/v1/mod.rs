@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin_accounts;
+pub mod admin_audit;
 pub mod admin_keys;
 pub mod admin_settings;
 pub mod attachments;
@@ -115,6 +116,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(admin_accounts::list_sessions_of_person)
         .service(admin_accounts::end_sessions_of_person)
         .service(admin_accounts::remove_identity_of_person)
+        .service(admin_audit::list_audit_events)
         .service(admin_keys::list_api_keys)
         .service(admin_keys::create_api_key)
         .service(admin_keys::revoke_api_key)

@@ -8,7 +8,7 @@ use super::schema::audit_events;
 use super::types::Json;
 use super::work::Work;
 use crate::activity::Recorded;
-use crate::audit::{Action, Actor, ActorKind};
+use crate::audit::{Action, Actor, ActorKind, Filter};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::id::{AccountId, AuditEventId, RowId};
@@ -39,7 +39,81 @@ pub fn insert(
     Ok(())
 }
 
-type Row = (AuditEventId, Timestamp, Action, ActorKind, Option<RowId>, Option<String>, Json);
+type Columns = (
+    audit_events::id,
+    audit_events::created_at,
+    audit_events::action,
+    audit_events::actor,
+    audit_events::actor_id,
+    audit_events::account_id,
+    audit_events::request_id,
+    audit_events::address,
+    audit_events::detail,
+);
+const COLUMNS: Columns = (
+    audit_events::id,
+    audit_events::created_at,
+    audit_events::action,
+    audit_events::actor,
+    audit_events::actor_id,
+    audit_events::account_id,
+    audit_events::request_id,
+    audit_events::address,
+    audit_events::detail,
+);
+
+#[derive(Queryable)]
+struct Row {
+    id: AuditEventId,
+    at: Timestamp,
+    action: Action,
+    actor: ActorKind,
+    actor_id: Option<RowId>,
+    account: Option<AccountId>,
+    request_id: Option<String>,
+    address: Option<String>,
+    detail: Json,
+}
+
+impl From<Row> for Recorded {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            action: row.action,
+            actor: row.actor,
+            actor_id: row.actor_id.map(|id| id.0),
+            account: row.account,
+            request_id: row.request_id,
+            address: row.address,
+            detail: row.detail.0,
+        }
+    }
+}
+
+/// What was done, the latest first. Ids are in the order of time (UUIDv7).
+pub fn list(work: &mut Work<'_>, filter: Filter, ask: Paging) -> Result<Vec<Recorded>> {
+    let mut query = audit_events::table.order(audit_events::id.desc()).select(COLUMNS).limit(ask.rows()).into_boxed();
+    if let Some(cursor) = ask.after {
+        query = query.filter(audit_events::id.lt(AuditEventId(cursor.id)));
+    }
+    if let Some(account) = filter.account {
+        query = query.filter(audit_events::account_id.eq(account));
+    }
+    if let Some(action) = filter.action {
+        query = query.filter(audit_events::action.eq(action));
+    }
+    if let Some(actor) = filter.actor {
+        query = query.filter(audit_events::actor_id.eq(RowId(actor)));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(audit_events::created_at.ge(since));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(audit_events::created_at.lt(until));
+    }
+    Ok(query.load::<Row>(work.conn)?.into_iter().map(Recorded::from).collect())
+}
 
 /// Events of an account since then, of these kinds, the latest first.
 pub fn list_of_account(
@@ -53,31 +127,13 @@ pub fn list_of_account(
         .filter(audit_events::account_id.eq(account).and(audit_events::created_at.ge(since)))
         .filter(audit_events::action.eq_any(actions))
         .order(audit_events::id.desc())
-        .select((
-            audit_events::id,
-            audit_events::created_at,
-            audit_events::action,
-            audit_events::actor,
-            audit_events::actor_id,
-            audit_events::address,
-            audit_events::detail,
-        ))
+        .select(COLUMNS)
         .limit(ask.rows())
         .into_boxed();
     if let Some(cursor) = ask.after {
         query = query.filter(audit_events::id.lt(AuditEventId(cursor.id)));
     }
-    let rows = query.load::<Row>(work.conn)?;
-    let recorded = |(id, at, action, actor, actor_id, address, detail): Row| Recorded {
-        id,
-        at,
-        action,
-        actor,
-        actor_id: actor_id.map(|id| id.0),
-        address,
-        detail: detail.0,
-    };
-    Ok(rows.into_iter().map(recorded).collect())
+    Ok(query.load::<Row>(work.conn)?.into_iter().map(Recorded::from).collect())
 }
 
 /// Nothing is left of where an account's owner was, and on what device.
