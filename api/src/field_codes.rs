@@ -19,6 +19,8 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("read_only", "It can be read, and is not changed here; the detail says what changes it."),
     ("fixed", "It cannot be changed once it is set."),
     ("wrong_password", "It is not the current password."),
+    ("wrong_code", "It is not the code that was mailed, or is good no more."),
+    ("stale", "A token of a session that is not fresh enough."),
     ("wrong_signature", "It is not what the help desk's server signs for this."),
     ("not_of_now", "A signature that is too old, or of the future."),
     ("used", "A signature that has done what it was made for."),

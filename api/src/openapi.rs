@@ -62,7 +62,10 @@ impl utoipa::Modify for Schemes {
             SecurityScheme::Http(scheme.build())
         };
         components.add_security_scheme("access_token", bearer("A session's access token", Some("JWT")));
-        components.add_security_scheme("api_key", bearer("An API key: `dsk_…`", None));
+        components.add_security_scheme(
+            "api_key",
+            bearer("An API key: `dsk_…`. It needs the scope that stands with the operation", None),
+        );
     }
 }
 

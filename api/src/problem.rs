@@ -345,10 +345,12 @@ impl From<Error> for Problem {
                 Self::with_detail(Code::MethodDisabled, format!("The admin has turned sign-in by {method} off."))
             }
             Error::Stale { methods } => Self { more: More::Methods(methods), ..Self::new(Code::ReauthRequired) },
-            Error::OtherStale => Self::with_detail(
-                Code::ReauthRequired,
-                "The other account's session is not fresh enough: sign in to it again, or, where that account has no address, make it fresh within the last minute, and send that access token.",
-            ),
+            Error::OtherStale => {
+                let why = "The other account's session is not fresh enough: sign in to it again, or, where that account has \
+                           no address, make it fresh within the last minute, and send that access token.";
+                let errors = vec![Fault::new("/access_token", "stale", why)];
+                Self { errors, ..Self::with_detail(Code::ReauthRequired, why) }
+            }
             Error::FlowUnknown => Self::new(Code::FlowNotFound),
             Error::FlowGone => Self::new(Code::FlowExpired),
             Error::LinkRequired => Self::new(Code::LinkRequired),
@@ -387,6 +389,14 @@ impl From<Error> for Problem {
             }
             Error::Kept(inner) => Self::from(*inner),
             Error::NotAdmin => Self::new(Code::AdminRequired),
+            Error::CodeWrong(pointer) => Self {
+                errors: vec![Fault::new(
+                    pointer,
+                    "wrong_code",
+                    "It is not the code that was mailed, or is good no more.",
+                )],
+                ..Self::new(Code::SecretNotFound)
+            },
             Error::AdminNeedsPassword => Self::new(Code::AdminPasswordRequired),
             Error::AdminLeftOut => Self::new(Code::AdminLeftOut),
             Error::Overtaken | Error::Database(_) | Error::Broken(_) => {

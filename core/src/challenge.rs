@@ -68,12 +68,19 @@ pub struct ChallengeDetail {
     /// What an address to be added is called, where it was asked for before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Uuid>,
-    /// The account that this one is to become one with.
+    /// The account that this one is to become one with, and which of the two remains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub merge_with: Option<AccountId>,
+    pub merge: Option<MergeOf>,
     /// What an undo brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<WaysBefore>,
+}
+
+/// What a code for a merge is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergeOf {
+    pub other: AccountId,
+    pub survivor: AccountId,
 }
 
 /// A challenge as stored.

@@ -15,8 +15,12 @@ pub fn who_confirms(work: &mut Work<'_>, who: &SignedIn) -> Result<Option<EmailA
     let mine = db::identities::list_proven(work, who.account.id)?;
     let emails = || mine.iter().filter(|identity| identity.key.kind == IdentityKind::Email);
     let primary = emails().find(|email| email.is_primary).or_else(|| emails().next());
+    let there = match primary {
+        Some(primary) => primary.owned_since,
+        None => mine.iter().filter_map(|identity| identity.owned_since).min(),
+    };
     let primary = primary.map(|email| EmailAddress::stored(&email.key.subject)).transpose()?;
-    Ok(linking::who_confirms(&undos, primary.as_ref()).cloned())
+    Ok(linking::who_confirms(&undos, primary.as_ref(), there).cloned())
 }
 
 /// All that could be mailed to came lately, to an account that is older: whoever has copied a token of somebody who signs in

@@ -16,8 +16,8 @@ use crate::rating::Rating;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
     pub updated_since: Option<Timestamp>,
-    /// Only those with messages that wait for their release.
-    pub held: bool,
+    /// Only those with messages that wait for their release, or only those without.
+    pub held: Option<bool>,
 }
 
 /// The desk's list: everything changed since, oldest change first.

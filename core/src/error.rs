@@ -43,6 +43,9 @@ pub enum Error {
     WeakPassword(Vec<PasswordFault>),
     #[error("no such mailed secret")]
     SecretUnknown,
+    /// Of several codes the one at this pointer.
+    #[error("the code at {0} is not right")]
+    CodeWrong(&'static str),
     #[error("the mailed secret was used, replaced, or is too old")]
     SecretGone,
     #[error("the address or the password is wrong")]

@@ -100,6 +100,8 @@ pub enum MailContent {
         code: Zeroizing<String>,
         code_minutes: u64,
         other: Option<String>,
+        /// The reader's account is the one that remains.
+        remains: bool,
     },
     /// Two accounts have become one; to every proven address of both.
     AccountsMerged {

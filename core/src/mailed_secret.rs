@@ -59,7 +59,7 @@ pub(crate) fn mail(work: &mut Work<'_>, what: Ask, address: &EmailAddress, local
     let new = challenge::New { purpose, address, account, session: None, flow: None, detail: &detail, mailed };
     let (id, secret) = challenge::make(work, &new)?;
     post(work, address, &held, locale, (id, mailed), content(answer, secret))?;
-    undo_offers::remind(work, address, held.holder)
+    if what == Ask::PasswordReset { undo_offers::remind(work, address, held.holder) } else { Ok(()) }
 }
 
 /// Holds an address alone, and looks at who has it: nothing of an account changes by asking (rule 2).

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::access_token::AccessClaims;
 use crate::account::{Account, AccountState, Role};
 use crate::audit::{self, Action, Actor};
-use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose};
+use crate::challenge::{self, Challenge, ChallengeDetail, ChallengePurpose, MergeOf};
 use crate::clock::Timestamp;
 use crate::db::{self, Lock, Work};
 use crate::email::EmailAddress;
@@ -140,16 +140,23 @@ pub fn ask(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims) 
     }
     let [mine, theirs] = &found;
     if may_mail {
-        mail_code(work, &both.0, &both.1, mine.as_ref())?;
-        mail_code(work, &both.1, &both.0, theirs.as_ref())?;
+        let survivor = both.0.account.id;
+        mail_code(work, (&both.0, &both.1), survivor, mine.as_ref())?;
+        mail_code(work, (&both.1, &both.0), survivor, theirs.as_ref())?;
     }
     let [survivor, source] = found;
     Ok(Asked { survivor, source, expires_at: work.now() + limits::CODE_LIFE })
 }
 
-fn mail_code(work: &mut Work<'_>, who: &SignedIn, other: &SignedIn, to: Option<&EmailAddress>) -> Result<()> {
+fn mail_code(
+    work: &mut Work<'_>,
+    (who, other): (&SignedIn, &SignedIn),
+    survivor: AccountId,
+    to: Option<&EmailAddress>,
+) -> Result<()> {
     let Some(to) = to else { return Ok(()) };
-    let detail = ChallengeDetail { merge_with: Some(other.account.id), ..ChallengeDetail::default() };
+    let merge = Some(MergeOf { other: other.account.id, survivor });
+    let detail = ChallengeDetail { merge, ..ChallengeDetail::default() };
     let new = challenge::New {
         purpose: ChallengePurpose::Merge,
         address: to,
@@ -165,6 +172,7 @@ fn mail_code(work: &mut Work<'_>, who: &SignedIn, other: &SignedIn, to: Option<&
         code: secret.code,
         code_minutes: secret.code_minutes,
         other: other.as_ref().and_then(mail::plain),
+        remains: who.account.id == survivor,
     };
     let mail = Mail { to: to.as_str().to_owned(), locale: who.account.locale.clone(), content };
     let until = work.now() + limits::CODE_LIFE;
@@ -185,9 +193,17 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
         return Err(Error::Overtaken);
     }
     let [mine, theirs] = &found;
+    let needed = |address: &Option<EmailAddress>, code: Option<&str>, pointer: &str| {
+        let missing = address.is_some() && code.is_none_or(str::is_empty);
+        if missing { Err(Error::invalid(pointer, "required", "Send the code that was mailed.")) } else { Ok(()) }
+    };
+    Error::all([needed(mine, codes.survivor, "/code"), needed(theirs, codes.source, "/other_code")])?;
+    let of = |other: AccountId| MergeOf { other, survivor: both.0.account.id };
     let shown = [
-        recognise(work, &both.0, &both.1, mine.as_ref(), codes.survivor)?,
-        recognise(work, &both.1, &both.0, theirs.as_ref(), codes.source)?,
+        recognise(work, &both.0, of(both.1.account.id), mine.as_ref().zip(codes.survivor))
+            .map_err(|error| wrong("/code", error))?,
+        recognise(work, &both.1, of(both.0.account.id), theirs.as_ref().zip(codes.source))
+            .map_err(|error| wrong("/other_code", error))?,
     ];
     for challenge in shown.into_iter().flatten() {
         challenge::spend(work, challenge.id)?;
@@ -195,23 +211,31 @@ pub fn merge(work: &mut Work<'_>, survivor: &AccessClaims, source: &AccessClaims
     become_one(work, both)
 }
 
-/// The code that one side's mailbox was sent, for this session and this other account.
+/// Says which of the two codes is not right; the try counts all the same.
+fn wrong(pointer: &'static str, error: Error) -> Error {
+    match error {
+        Error::Kept(inner) if matches!(*inner, Error::SecretUnknown) => Error::CodeWrong(pointer).and_keep(),
+        Error::SecretUnknown => Error::CodeWrong(pointer),
+        other => other,
+    }
+}
+
+/// The code that one side's mailbox was sent, for this session and this merge.
 fn recognise(
     work: &mut Work<'_>,
     who: &SignedIn,
-    other: &SignedIn,
-    address: Option<&EmailAddress>,
-    code: Option<&str>,
+    merge: MergeOf,
+    shown: Option<(&EmailAddress, &str)>,
 ) -> Result<Option<Challenge>> {
-    let Some(address) = address else { return Ok(None) };
+    let Some((address, code)) = shown else { return Ok(None) };
     let mut asked = db::challenges::list_live_of_account(work, who.account.id, ChallengePurpose::Merge)?;
     let now = work.now();
     asked.retain(|c| {
         let here = c.session == Some(who.session.id) && c.epoch == Some(who.account.security_epoch);
-        let this = c.detail.merge_with == Some(other.account.id) && c.address == *address;
+        let this = c.detail.merge == Some(merge) && c.address == *address;
         here && this && challenge::takes_codes(c, now)
     });
-    challenge::match_code(work, asked, code.unwrap_or_default()).map(Some)
+    challenge::match_code(work, asked, code).map(Some)
 }
 
 fn become_one(work: &mut Work<'_>, both: Both) -> Result<Merge> {

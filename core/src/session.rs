@@ -44,7 +44,7 @@ words! {
 
 impl EndReason {
     /// Those by which a device is known no more: its owner threw it out, or somebody may have copied what it holds.
-    pub const DISOWNS: [Self; 3] = [Self::SignedOutElsewhere, Self::Reused, Self::Unlinked];
+    pub const DISOWNS: [Self; 4] = [Self::SignedOutElsewhere, Self::Reused, Self::Unlinked, Self::EndedBySupport];
 }
 
 /// A session as stored.
@@ -112,11 +112,14 @@ impl SignedIn {
         }
     }
 
-    /// Refuses whoever is no admin, and an admin without a password: who can do everything here shows it by more than
-    /// a provider's word.
+    /// Refuses whoever is no admin, and while people sign in by passwords an admin without one: who can do everything here shows
+    /// it by more than a provider's word.
     pub fn require_admin(&self, work: &mut Work<'_>) -> Result<()> {
         if self.account.role != Role::Admin {
             return Err(Error::NotAdmin);
+        }
+        if settings::current(work)?.offers(&Method::Password).is_err() {
+            return Ok(());
         }
         let password = db::credentials::find_password(work, self.account.id)?;
         password.map(drop).ok_or(Error::AdminNeedsPassword)

@@ -12,7 +12,7 @@ use crate::email::EmailAddress;
 use crate::error::{Error, Fault, Result};
 use crate::identity::IdentityKind;
 use crate::provider::Providers;
-use crate::session;
+use crate::session::{self, SignedIn};
 use crate::settings::{self, Authentication, LEAST_PASSWORD_LENGTH, Method, Settings};
 use crate::ways_in;
 
@@ -29,7 +29,9 @@ const MOST_PEOPLE: usize = 1_000;
 
 /// How many people can sign in now, and could not under other settings (rule 14); a thousand where there are more. A read of
 /// its own, for it may look at many.
-pub fn left_out(work: &mut Work<'_>, new: &Authentication) -> Result<usize> {
+pub fn left_out(work: &mut Work<'_>, who: &SignedIn, new: &Authentication) -> Result<usize> {
+    // what cannot be confirmed is said first
+    can_still_sign_in(work, who, new)?;
     let now = ways(&*settings::current(work)?, work.providers());
     let then = ways(&Settings { version: 0, authentication: new.clone() }, work.providers());
     let lost: Vec<_> = now.into_iter().filter(|way| !then.contains(way)).collect();
@@ -63,14 +65,17 @@ pub fn change(
     if changed.is_empty() {
         return Ok(before);
     }
-    let after = Settings { version: 0, authentication: new };
-    if ways_in::usable_under(work, &after, who.account.id)?.identities.is_empty() {
-        return Err(Error::AdminLeftOut);
-    }
-    let after = settings::replace(work, &after.authentication)?;
+    can_still_sign_in(work, &who, &new)?;
+    let after = settings::replace(work, &new)?;
     let detail = json!({ "changed": changed });
     audit::record(work, Action::SettingsChanged, Actor::Account(who.account.id), None, &detail)?;
     Ok(after)
+}
+
+fn can_still_sign_in(work: &mut Work<'_>, who: &SignedIn, new: &Authentication) -> Result<()> {
+    let after = Settings { version: 0, authentication: new.clone() };
+    let none = ways_in::usable_under(work, &after, who.account.id)?.identities.is_empty();
+    if none { Err(Error::AdminLeftOut) } else { Ok(()) }
 }
 
 /// What has changed, each with what it was and what it is.

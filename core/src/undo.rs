@@ -178,7 +178,7 @@ fn end_undos(
     unlink_others: bool,
     dropped: &[Identity],
 ) -> Result<()> {
-    db::challenges::void_undos_since(work, before.account, before.at)?;
+    undo_offers::end_since(work, before.account, before.at)?;
     let Some(kept_since) = now.since(keeper).or_else(|| before.since(keeper)) else {
         return Err(Error::Broken("an undo went to an address that never was the account's".to_owned()));
     };

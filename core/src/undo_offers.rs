@@ -105,13 +105,12 @@ pub fn tell(
 /// Tells the reader of an address once more that it was removed from an account, while they can take it back, and for no
 /// longer: whoever asks for a new password has perhaps not read what they were mailed. The address is held.
 pub fn remind(work: &mut Work<'_>, address: &EmailAddress, holder: Holder) -> Result<()> {
-    if !linking::comes_back(holder, false) {
+    let Some((_, seen)) = lost(work, address)?.filter(|_| linking::comes_back(holder, false)) else { return Ok(()) };
+    work.hold(&[Lock::Account(seen.account)])?;
+    // it may have been ended before the account was held
+    let Some((until, before)) = lost(work, address)?.filter(|(_, before)| before.account == seen.account) else {
         return Ok(());
-    }
-    let (now, live) = (work.now(), db::challenges::list_live(work, address)?);
-    let undos = live.into_iter().filter(|one| one.purpose == ChallengePurpose::EmailUndo && one.expires_at > now);
-    let lost = undos.filter_map(|undo| Some((undo.expires_at, undo.detail.before?)));
-    let Some((until, before)) = lost.max_by_key(|(until, _)| *until) else { return Ok(()) };
+    };
     if db::accounts::get(work, before.account)?.state != AccountState::Claimed {
         return Ok(());
     }
@@ -119,6 +118,24 @@ pub fn remind(work: &mut Work<'_>, address: &EmailAddress, holder: Holder) -> Re
     let content = MailContent::EmailRemoved { address: mail::plain(address), at: before.at, undo: Some(undo) };
     let left = until.since(work.now());
     ways_in::tell_within(work, before.account, vec![address.to_string()], &content, left)
+}
+
+/// What an address has lost and can still take back, and until when.
+fn lost(work: &mut Work<'_>, address: &EmailAddress) -> Result<Option<(Timestamp, WaysBefore)>> {
+    let (now, live) = (work.now(), db::challenges::list_live(work, address)?);
+    let undos = live.into_iter().filter(|one| one.purpose == ChallengePurpose::EmailUndo && one.expires_at > now);
+    let lost = undos.filter_map(|undo| Some((undo.expires_at, undo.detail.before?)));
+    Ok(lost.max_by_key(|(until, _)| *until))
+}
+
+/// Ends what undoes the changes of an account that were made at an instant or later.
+pub fn end_since(work: &mut Work<'_>, account: AccountId, at: Timestamp) -> Result<()> {
+    for undo in db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)? {
+        if undo.detail.before.as_ref().is_none_or(|before| before.at >= at) {
+            db::challenges::void(work, undo.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells the addresses that one who has been there since `kept_since` has dropped; those that were there before get an

@@ -199,11 +199,16 @@ impl App {
             .unwrap();
     }
 
-    /// Around the API: a connection for SQL.
+    /// Around the API: a connection for SQL, which waits its turn.
     pub fn connection(&self) -> Conn {
+        use diesel::connection::SimpleConnection;
         match &self.database {
             Some(database) => Conn::Pg(PgConnection::establish(database.url()).unwrap()),
-            None => Conn::Sqlite(SqliteConnection::establish(self.sqlite_path().to_str().unwrap()).unwrap()),
+            None => {
+                let mut conn = SqliteConnection::establish(self.sqlite_path().to_str().unwrap()).unwrap();
+                conn.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
+                Conn::Sqlite(conn)
+            }
         }
     }
 

@@ -84,6 +84,16 @@ fn try_as_everybody(app: &App, world: &World, call: &Call) {
     }
 }
 
+#[test]
+fn the_document_says_which_scope_an_operation_needs() {
+    let document: Value = serde_json::from_str(crate::contract::COMMITTED).unwrap();
+    for (name, who) in crate::operations::who_calls() {
+        let Who::Key(scope) = who else { continue };
+        let operation = crate::contract::operation(&document, name);
+        assert_eq!(operation["security"], json!([{ "api_key": [scope.as_str()] }]), "{name}");
+    }
+}
+
 on_both! {
     fn az_06_az_08_every_operation_knows_who_may_call_it(app) {
         let world = World::of(app, &SCOPES);

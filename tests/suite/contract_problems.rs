@@ -141,16 +141,17 @@ fn social_problems(social: &Social) -> Vec<Answer> {
 }
 
 /// Answers with problems that whoever is no admin, or no careful one, meets.
-fn admin_problems(app: &App) -> Vec<Answer> {
+fn admin_problems(app: &Social) -> Vec<Answer> {
     let (boss, eve) = (app.admin("boss@example.org"), app.signs_up("eva@example.org"));
     let no_admin = app.client.get("/v1/admin/settings/authentication").bearer(&eve.access_token).send();
     let (body, _) = reads_settings(app, &boss);
     let unseen = app.client.put("/v1/admin/settings/authentication").bearer(&boss.access_token).json(&body).send();
-    let people = sets(app, &boss, "/password_sign_in", json!(false));
     let herself = sure(app, &boss, "/password_sign_in", json!(false));
     sets(app, &boss, "/password_min_length", json!(60)).expect(200);
     let too_short = app.tries_to_sign_in("boss@example.org", PASSWORD);
     sets(app, &boss, "/password_min_length", json!(15)).expect(200);
+    app.links_google(&boss, "g-boss", "boss@gmail.com").expect(200);
+    let people = sets(app, &boss, "/password_sign_in", json!(false));
     app.sql(&format!("UPDATE accounts SET role = 'customer' WHERE id = {}", account_of("boss@example.org")));
     vec![no_admin, unseen, people, herself, too_short]
 }

@@ -76,6 +76,7 @@ on_both! {
         does(app, &ada, &path(id, "/read")).expect(204);
         assert_eq!((texts(app, &ada, id).len(), unread(app, &ada, id)), (1, 0));
         assert_eq!(column(&items(&desk_reads(app, "/v1/conversations?held=true").expect(200)), "id"), [id.as_str().unwrap()]);
+        assert_eq!(items(&desk_reads(app, "/v1/conversations?held=false").expect(200)), Vec::<Value>::new());
         app.advance(Duration::from_secs(5));
         changes(app, id, &json!({ "release": [first] })).expect(200);
         let shown = messages(app, &ada, id);
@@ -186,6 +187,7 @@ on_both! {
             assert_eq!(pointers(&rates(app, &ada, id, &body).expect(422)), [at], "{body}");
         }
         assert_eq!(rating(app, &ada, id)["score"], Value::Null);
+        assert_eq!(rates(app, &ada, id, &json!({ "score": 6 })).json()["errors"][0]["code"], "out_of_range");
         rates(app, &ada, id, &json!({ "score": 1, "comment": "ü".repeat(2_000) })).expect(200);
     }
 

@@ -12,7 +12,7 @@ use crate::forced::{resets, tweets};
 use crate::goodbye::{asks, leaves};
 use crate::linking::{asks_to_merge, codes_of, confirms_merge, is_here_again, merges};
 use crate::reauthentication::{begins, brought, shows};
-use crate::talk::{opens, sees, starts};
+use crate::talk::{opens, pointers, sees, starts};
 
 const V: &str = "v@example.org";
 const T: &str = "thief@example.org";
@@ -55,8 +55,11 @@ on_both! {
             to.sort_unstable();
             assert_eq!(to, [T, V]);
             let own = app.code_mailed_to(T);
-            for codes in [json!({}), json!({ "code": own }), json!({ "other_code": own }), json!({ "code": own, "other_code": own }),
-                json!({ "code": "AAAA-AAAA", "other_code": "AAAA-AAAA" }), json!({ "code": "", "other_code": null })] {
+            // what is left out spends no try
+            for codes in [json!({}), json!({ "code": own }), json!({ "other_code": own }), json!({ "code": "", "other_code": null })] {
+                confirms_merge(app, mine, other, &codes).expect(422);
+            }
+            for codes in [json!({ "code": own, "other_code": own }), json!({ "code": "AAAA-AAAA", "other_code": "AAAA-AAAA" })] {
                 not_found(confirms_merge(app, mine, other, &codes));
             }
         }
@@ -89,7 +92,9 @@ on_both! {
         not_found(confirms_merge(app, &app.signs_in("ada@example.org"), &other, &codes));
         not_found(confirms_merge(app, &ada, &app.signs_in("other@example.org"), &codes));
         not_found(confirms_merge(app, &ada, &third, &codes));
-        not_found(confirms_merge(app, &ada, &other, &json!({ "code": codes["other_code"], "other_code": codes["code"] })));
+        let swapped = json!({ "code": codes["other_code"], "other_code": codes["code"] });
+        not_found(confirms_merge(app, &ada, &other, &swapped));
+        not_found(confirms_merge(app, &other, &ada, &swapped));
         app.advance(Duration::from_secs(601));
         let fresh = |who: &SignedIn| {
             let who = SignedIn::of(&app.refreshes(&who.refresh_token).expect(200));
@@ -108,7 +113,8 @@ on_both! {
         let (ada, other) = (app.signs_up("ada@example.org"), app.signs_up("other@example.org"));
         let codes = codes_of(app, &asks_to_merge(app, &ada, &other, false).expect(202));
         for _ in 0..5 {
-            not_found(confirms_merge(app, &ada, &other, &json!({ "code": "AAAA-AAAA", "other_code": codes["other_code"] })));
+            let wrong = confirms_merge(app, &ada, &other, &json!({ "code": codes["code"], "other_code": "AAAA-AAAA" })).expect(404);
+            assert_eq!((wrong.code().as_str(), pointers(&wrong)), ("secret_not_found", vec!["/other_code".to_owned()]));
         }
         not_found(confirms_merge(app, &ada, &other, &codes));
         app.advance(Duration::from_secs(660));
@@ -129,6 +135,46 @@ on_both! {
             assert_eq!(app.mail_to(address).pop().unwrap().subject(), "Your two accounts at Shop Help are now one");
         }
         leaves(app, &ada, "ada@example.org");
+    }
+
+    fn an_address_that_came_later_and_was_removed_has_no_say_over_who_was_there_before(app) {
+        let theft = theft(app);
+        app.advance(Duration::from_secs(3600));
+        let stolen = app.signs_in(V);
+        app.adds(&stolen, X);
+        app.advance(Duration::from_secs(71 * 3600));
+        let owner = app.signs_in(V);
+        app.removes(&owner, &app.email_of(&owner, X).id).expect(204);
+        // V's own undo has run out, and X's is live
+        app.advance(Duration::from_secs(2 * 3600));
+        let (stolen, thief) = (app.signs_in(V), app.signs_in(T));
+        assert_eq!(asks(app, &stolen).expect(202).json()["email"], V);
+        assert_eq!(asks_to_merge(app, &thief, &stolen, false).expect(202).json()["other_sent_to"], V);
+        // what X can still do is what an undo of its removal does, and V undoes that
+        let body = json!({ "token": app.undo_mailed_to(X), "password": OTHER_PASSWORD });
+        app.undoes(&body).expect(200);
+        assert_eq!(theft.thief.account["id"], thief.account["id"]);
+    }
+
+    fn a_recovery_ends_what_is_reminded_of_meanwhile(app) {
+        app.claims(V);
+        for round in 0..6 {
+            let x = format!("x{round}@thief.example");
+            let v = app.signs_in(V);
+            let added = app.adds(&v, &x);
+            app.removes(&v, &added).expect(204);
+            let token = resets(app, V).token;
+            let body = json!({ "token": token, "password": PASSWORD, "unlink_others": true });
+            let answers = in_parallel(8, |n| match n {
+                0 => app.confirms_reset(&body),
+                n => app.client.post("/v1/password-resets").header("X-Forwarded-For", &format!("198.51.{round}.{n}")).json(&json!({ "email": x })).send(),
+            });
+            assert_eq!(answers[0].status, 200);
+            app.wait_until_mail_is_carried();
+            let live = "SELECT count(*) AS n FROM challenges WHERE purpose = 'email_undo' AND state = 'live'";
+            assert_eq!(app.count(&format!("{live} AND address = '{x}'")), 0, "round {round}");
+            app.advance(Duration::from_secs(4 * 3600));
+        }
     }
 
     fn whoever_is_mailed_without_end_is_mailed_no_more(app) {
@@ -206,7 +252,7 @@ on_both_with_providers! {
         let asked = asks_to_merge(social, &ada, &eve, false).expect(202);
         assert_eq!((asked.json()["sent_to"].as_str(), &asked.json()["other_sent_to"]), (Some("ada@example.org"), &Value::Null));
         let codes = codes_of(social, &asked);
-        not_found(confirms_merge(social, &ada, &eve, &json!({})));
+        confirms_merge(social, &ada, &eve, &json!({})).expect(422);
         social.advance(Duration::from_secs(61));
         confirms_merge(social, &ada, &eve, &codes).expect(403);
         let eve = is_here_again(social, &eve, "eve");
@@ -227,6 +273,19 @@ on_both_with_providers! {
         let flow = begins(social, &later, "google");
         let code = social.brings(&flow, &social.google_says(&flow, "g-thief", &json!({})));
         shows(social, &later, &brought(&code, &flow)).expect(200);
+    }
+
+    fn an_address_that_has_gone_again_has_no_say_over_who_signs_in_by_something_else(social) {
+        let ada = by_twitter(social, "ada", "12");
+        social.advance(Duration::from_secs(60));
+        let added = social.adds(&ada, T);
+        social.advance(Duration::from_secs(71 * 3600));
+        let ada = signed_in(social.arrives_by_twitter("ada", "12"));
+        social.removes(&ada, &added).expect(204);
+        social.advance(Duration::from_secs(2 * 3600));
+        let ada = signed_in(social.arrives_by_twitter("ada", "12"));
+        assert_eq!(asks(social, &ada).expect(403).code(), "reauth_required");
+        asks(social, &is_here_again(social, &ada, "ada")).expect(204);
     }
 
     fn an_account_that_can_be_told_of_nothing_is_not_deleted_by_an_address_of_a_moment_ago(social) {

@@ -222,6 +222,11 @@ const ROWS: &[Row] = &[
     }),
 ];
 
+/// Each operation, and who may call it.
+pub fn who_calls() -> impl Iterator<Item = (&'static str, Who)> {
+    ROWS.iter().map(|row| (row.0, row.1))
+}
+
 /// A call for every operation that the server's document names, and for no other.
 pub fn calls(app: &App, world: &World) -> Vec<Call> {
     let document = app.client.get("/openapi.json").send().expect(200).json();

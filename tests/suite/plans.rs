@@ -105,6 +105,7 @@ fn story(app: &App) {
     get("/v1/conversations?updated_since=2026-01-02T03:04:05Z", &key);
     get(&format!("/v1/conversations/{id}/messages"), &key);
     get("/v1/conversations?held=true", &key);
+    get("/v1/conversations?held=false", &key);
     let change = json!({ "release": [pushed["message_id"]], "offer_rating": true });
     app.client.patch(&format!("/v1/conversations/{id}")).bearer(&key).json(&change).send().expect(200);
     let shows = |body: &serde_json::Value| {

@@ -61,6 +61,7 @@ const DESK_DONE: &[&str] = &[
     "\"sign_up\":\"open\"",
     "\"sign_up\":\"known_only\"",
     "\"sign_up\":\"known_only\"",
+    "\"sign_up\":\"open\"",
     "\"name\":\"reports\",\"scopes\":[\"conversations:read\"]",
     "{\"active\":true,\"sub\":",
     "\"state\":\"claimed\"",

@@ -218,8 +218,8 @@ impl Renderer {
             | MailContent::AccountDeleted { at } => {
                 context! { ..moment_values(*at, language), ..common }
             }
-            MailContent::MergeAccounts { code, code_minutes, other } => {
-                let values = context! { other };
+            MailContent::MergeAccounts { code, code_minutes, other, remains } => {
+                let values = context! { other, remains };
                 context! { ..values, ..code_values(code, *code_minutes, language), ..common }
             }
             MailContent::EmailAdded { address, at, undo } => {

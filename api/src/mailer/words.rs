@@ -101,7 +101,7 @@ pub fn samples() -> Vec<MailContent> {
         MailContent::AccountsMerged { at },
     ]);
     for other in [Some("ada@work.example".to_owned()), None] {
-        samples.push(MailContent::MergeAccounts { code: code(), code_minutes: 10, other });
+        samples.push(MailContent::MergeAccounts { code: code(), code_minutes: 10, remains: other.is_some(), other });
     }
     samples.extend(of_identities(at));
     samples

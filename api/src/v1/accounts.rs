@@ -138,7 +138,7 @@ impl From<DeskAccount> for DeskAccountBody {
 /// Also one that nobody has claimed. One that has become part of another is 410 `account_merged`, with the survivor's id
 /// in `survivor_id` and a `Link` to it.
 #[utoipa::path(
-    tag = "Accounts", operation_id = "get_account", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "get_account", security(("api_key" = ["accounts:read"])),
     params(
         ("id" = Uuid, Path, description = "The account's id"),
         ("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again"),
@@ -177,7 +177,7 @@ pub struct DeskAccountChange {
 /// the `ETag` changes when one of its identities goes to an owner of its own, and then what you say may be of somebody
 /// else. Its owner does not learn of a change in fields of the desk alone, not even by their own `ETag`.
 #[utoipa::path(
-    tag = "Accounts", operation_id = "change_account", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "change_account", security(("api_key" = ["accounts:write"])),
     params(
         ("id" = Uuid, Path, description = "The account's id"),
         ("If-Match" = Option<String>, Header, description = "The ETag that was read: change only that version"),

@@ -38,7 +38,8 @@ pub struct AuthenticationSettings {
     pub social_sign_on: bool,
     /// Each provider that is configured here, by its name.
     pub providers: BTreeMap<String, ProviderSwitches>,
-    /// Characters that a new password must have.
+    /// Characters that a new password must have. An admin whose own is shorter chooses another by forgot password at their next
+    /// sign-in (403 `admin_password_required`).
     #[schema(minimum = 8, maximum = 64)]
     pub password_min_length: u16,
     /// A session that is not refreshed for so long ends; at most the absolute lifetime.
@@ -187,7 +188,7 @@ pub async fn put_authentication_settings(
     let new = body.value.read()?;
     if !query.confirm.unwrap_or(false) {
         let asked = new.clone();
-        let people = admin.search(move |work, _| settings_change::left_out(work, &asked)).await?;
+        let people = admin.search(move |work, who| settings_change::left_out(work, who, &asked)).await?;
         if people > 0 {
             return Err(Problem { more: More::People(people), ..Problem::new(Code::PeopleLeftOut) });
         }

@@ -162,7 +162,7 @@ pub async fn list_my_custom_fields(customer: Customer) -> Result<HttpResponse, P
 
 /// List the custom fields
 #[utoipa::path(
-    tag = "Accounts", operation_id = "list_custom_fields", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "list_custom_fields", security(("api_key" = ["accounts:read"])),
     responses((status = 200, description = "The fields", body = CustomFieldPage)),
 )]
 #[get("/v1/custom-fields")]
@@ -173,7 +173,7 @@ pub async fn list_custom_fields(desk: Machine<ReadAccounts>) -> Result<HttpRespo
 
 /// Read a custom field
 #[utoipa::path(
-    tag = "Accounts", operation_id = "get_custom_field", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "get_custom_field", security(("api_key" = ["accounts:read"])),
     params(
         ("key" = String, Path, description = "The field's key", example = "tier"),
         ("If-None-Match" = Option<String>, Header, description = "ETags that I have: what has one of them is not sent again"),
@@ -223,7 +223,7 @@ pub struct FieldDefinition {
 /// customers, a field is shown with all that was ever said in it. The type alone does not change: delete the field, and
 /// make it anew.
 #[utoipa::path(
-    tag = "Accounts", operation_id = "put_custom_field", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "put_custom_field", security(("api_key" = ["custom_fields:write"])),
     params(
         ("key" = String, Path, description = "`^[a-z][a-z0-9_]{0,39}$`", example = "tier"),
         ("If-Match" = Option<String>, Header, description = "The ETag that was read: change only that version"),
@@ -259,7 +259,7 @@ pub async fn put_custom_field(
 /// What accounts have of it is gone from every answer at once, and erased within minutes. A field that is made later
 /// with the same key begins empty.
 #[utoipa::path(
-    tag = "Accounts", operation_id = "delete_custom_field", security(("api_key" = [])),
+    tag = "Accounts", operation_id = "delete_custom_field", security(("api_key" = ["custom_fields:write"])),
     params(
         ("key" = String, Path, description = "The field's key", example = "tier"),
         ("If-Match" = Option<String>, Header, description = "The ETag that was read: delete only that version"),

@@ -140,7 +140,7 @@ pub struct ConversationQuery {
     /// seconds: a change may become visible a little after its time. What comes twice is the same.
     #[param(value_type = Option<String>, format = DateTime)]
     pub updated_since: Option<Timestamp>,
-    /// Only those with messages that wait for your release.
+    /// Only those with messages that wait for your release (`true`), or only those without.
     pub held: Option<bool>,
     /// How many rows a page has at most.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 25)]
@@ -155,7 +155,7 @@ pub struct ConversationQuery {
 /// Those that have changed, the oldest change first: poll it with `updated_since`. Whoever deletes their account changes all
 /// that they had, or wrote in.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "list_desk_conversations", security(("api_key" = [])), params(ConversationQuery),
+    tag = "Help desk", operation_id = "list_desk_conversations", security(("api_key" = ["conversations:read"])), params(ConversationQuery),
     responses((status = 200, description = "Conversations, the oldest change first", body = ConversationPage)),
 )]
 #[get("/v1/conversations")]
@@ -164,14 +164,14 @@ pub async fn list_desk_conversations(
     Query(query): Query<ConversationQuery>,
 ) -> Result<HttpResponse, Problem> {
     let ask = PageAsk::new(query.limit, query.cursor);
-    let filter = Filter { updated_since: query.updated_since, held: query.held.unwrap_or(false) };
+    let filter = Filter { updated_since: query.updated_since, held: query.held };
     let page = desk.read(move |work, _| desk_conversation::list(work, filter, ask)).await?;
     Ok(HttpResponse::Ok().json(ConversationPage::from(page)))
 }
 
 /// Read any conversation
 #[utoipa::path(
-    tag = "Help desk", operation_id = "get_desk_conversation", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "get_desk_conversation", security(("api_key" = ["conversations:read"])),
     params(("id" = Uuid, Path, description = "The conversation's id")),
     responses((status = 200, description = "The conversation", body = DeskConversationBody)),
     extensions(("x-problems" = json!(["not_found"]))),
@@ -218,7 +218,7 @@ fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Optio
 /// Its status, its subject, whether its customer may rate it; and what was held is released, so that its requester sees it.
 /// All of it is done, or nothing. What is so already changes nothing, so that it may be sent again.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "change_desk_conversation", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "change_desk_conversation", security(("api_key" = ["conversations:write"])),
     params(("id" = Uuid, Path, description = "The conversation's id")),
     request_body = ConversationChange,
     responses((status = 200, description = "The conversation as it is now", body = DeskConversationBody)),
@@ -244,7 +244,7 @@ pub async fn change_desk_conversation(
 ///
 /// Oldest first, internal notes and held messages as well.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "list_desk_messages", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "list_desk_messages", security(("api_key" = ["conversations:read"])),
     params(("id" = Uuid, Path, description = "The conversation's id"), PageQuery),
     responses((status = 200, description = "Its messages, oldest first", body = MessagePage)),
     extensions(("x-problems" = json!(["not_found"]))),

@@ -89,7 +89,7 @@ pub struct ItemAnswered<'a> {
 /// wrong with one is no matter of the others. Where a part of the service is away (503), all that follow are answered the
 /// same, untried. Sent again as a whole, what was taken before is `repeated`, and nothing is taken twice.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "push_interactions", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "push_interactions", security(("api_key" = ["interactions:write"])),
     request_body = InteractionBatch,
     responses((status = 200, description = "What became of each", body = BatchAnswered<'_>)),
 )]

@@ -53,7 +53,7 @@ impl From<Pushed> for InteractionPushed {
 /// Makes an account of whoever wrote, if there is none, and keeps what they said with it; never a way in. The
 /// same `source` and `external_id` again change nothing. Its body may have 1 MiB.
 #[utoipa::path(
-    tag = "Help desk", operation_id = "push_interaction", security(("api_key" = [])),
+    tag = "Help desk", operation_id = "push_interaction", security(("api_key" = ["interactions:write"])),
     request_body = InteractionBody,
     responses(
         (status = 201, description = "Kept", body = InteractionPushed),

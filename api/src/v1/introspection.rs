@@ -83,7 +83,7 @@ impl TokenIntrospected {
 /// For a service that verifies tokens by `/.well-known/jwks.json` and must also know of a session that has just ended: an
 /// access token lives five minutes, and its session may not.
 #[utoipa::path(
-    tag = "Sessions", operation_id = "introspect_token", security(("api_key" = [])),
+    tag = "Sessions", operation_id = "introspect_token", security(("api_key" = ["tokens:introspect"])),
     request_body = TokenIntrospection,
     responses((status = 200, description = "Whether it is good", body = TokenIntrospected)),
 )]

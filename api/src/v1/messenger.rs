@@ -29,7 +29,6 @@ pub struct MessengerIdentify {
     /// When it was signed: seconds since 1970. It is good for five minutes.
     pub timestamp: i64,
     /// HMAC-SHA256 with the messenger's secret, in hexadecimal, of `doorstep-messenger-v1:{timestamp}:{account id}:{device_id}`.
-    #[validate(length(min = 64, max = 64))]
     #[schema(min_length = 64, max_length = 64)]
     pub signature: String,
 }

@@ -53,7 +53,6 @@ impl RatingBody {
 #[schema(example = json!({"score": 5, "comment": "It was out in a minute."}))]
 pub struct NewRating {
     /// From 1, the worst, to 5. Two buttons are 1 and 5.
-    #[validate(range(min = 1, max = 5))]
     #[schema(minimum = 1, maximum = 5)]
     pub score: i16,
     /// At most 2,000 characters.

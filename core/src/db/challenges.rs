@@ -227,18 +227,6 @@ pub fn void_of_purpose(work: &mut Work<'_>, account: AccountId, purpose: Challen
     Ok(())
 }
 
-/// Voids what undoes the changes of an account that were made at an instant or later.
-pub fn void_undos_since(work: &mut Work<'_>, account: AccountId, at: Timestamp) -> Result<()> {
-    work.must_hold(Lock::Account(account))?;
-    let now = work.now();
-    let undos = challenges::account_id.eq(account).and(challenges::state.eq(LIVE));
-    let undos = undos.and(challenges::purpose.eq(ChallengePurpose::EmailUndo)).and(challenges::created_at.ge(at));
-    diesel::update(challenges::table.filter(undos))
-        .set((challenges::state.eq(ChallengeState::Void), challenges::ended_at.eq(now)))
-        .execute(work.conn)?;
-    Ok(())
-}
-
 /// Voids every live challenge of an address but the undo. Whoever has asked to add it goes on to see that they have, as they
 /// would if there had never been anything to void (I7): their secret is good for nothing any more.
 pub fn void_of_address(work: &mut Work<'_>, address: &EmailAddress) -> Result<()> {

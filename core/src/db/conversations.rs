@@ -169,11 +169,11 @@ pub fn list_shown(work: &mut Work<'_>, account: AccountId, filter: &Filter, ask:
 
 const HELD: Spelled = Spelled(Visibility::Held.as_str());
 
-/// What has changed, the oldest change first; all, or only those with something held.
+/// What has changed, the oldest change first; all, or only those with something held, or without.
 pub fn list_updated(
     work: &mut Work<'_>,
     since: Option<Timestamp>,
-    only_held: bool,
+    held: Option<bool>,
     ask: Paging,
 ) -> Result<Vec<Conversation>> {
     let mut query = conversations::table
@@ -184,10 +184,12 @@ pub fn list_updated(
     if let Some(since) = since {
         query = query.filter(conversations::updated_at.ge(since));
     }
-    if only_held {
-        let held = messages::table.filter(messages::visibility.eq(HELD));
-        query = query.filter(conversations::id.eq_any(held.select(messages::conversation_id)));
-    }
+    let waiting = || messages::table.filter(messages::visibility.eq(HELD)).select(messages::conversation_id);
+    query = match held {
+        Some(true) => query.filter(conversations::id.eq_any(waiting())),
+        Some(false) => query.filter(conversations::id.ne_all(waiting())),
+        None => query,
+    };
     if let Some(cursor) = ask.after {
         let id = ConversationId(cursor.id);
         let tied = conversations::updated_at.eq(cursor.at).and(conversations::id.gt(id));

@@ -18,10 +18,12 @@ pub const fn comes_back(holder: Holder, same_account: bool) -> bool {
     }
 }
 
-/// Whose mailbox confirms that an account is deleted, which leaves nothing to undo: of all who can still undo something
-/// whoever was there first, and of these whoever can go back furthest; where nobody can, the primary address.
-pub fn who_confirms<A: Copy, T: Ord + Copy>(undos: &[(A, T, T)], primary: Option<A>) -> Option<A> {
+/// Whose mailbox confirms what leaves nothing to undo, that an account is deleted or merged: of all who can still undo something
+/// whoever was there first, and of these whoever can go back furthest, where that was before what is there now: the primary
+/// address, or what else the account is signed in to with, since `there`. Where nobody was, the primary address.
+pub fn who_confirms<A: Copy, T: Ord + Copy>(undos: &[(A, T, T)], primary: Option<A>, there: Option<T>) -> Option<A> {
     let first = undos.iter().min_by_key(|(_, since, back_to)| (*since, *back_to));
+    let first = first.filter(|(_, since, _)| there.is_none_or(|there| *since < there));
     first.map(|(address, ..)| *address).or(primary)
 }
 

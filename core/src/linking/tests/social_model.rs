@@ -223,6 +223,8 @@ impl World {
             let such = mine.iter().filter(|(key, _)| key.reader().is_some() == address);
             such.min_by_key(|(_, since)| *since).map(|(key, _)| *key)
         };
-        linking::who_confirms(&undos, first(true)).or_else(|| first(false)).map(Key::owner)
+        let there = first(true).or_else(|| first(false));
+        let there = there.and_then(|there| mine.iter().find(|(key, _)| *key == there)).map(|(_, since)| *since);
+        linking::who_confirms(&undos, first(true), there).or_else(|| first(false)).map(Key::owner)
     }
 }
