@@ -143,15 +143,6 @@ impl Customer {
 /// in the unit of work, as everything about their session is.
 pub struct FreshCustomer(Customer);
 
-impl FromRequest for FreshCustomer {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(customer(request).map(Self))
-    }
-}
-
 impl FreshCustomer {
     /// For what goes on after the session was found fresh.
     #[must_use]
@@ -194,15 +185,6 @@ impl FreshCustomer {
 /// A signed-in admin; their role is looked at in the unit of work, as everything about their session is.
 pub struct Admin(Customer);
 
-impl FromRequest for Admin {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(customer(request).map(Self))
-    }
-}
-
 impl Admin {
     pub async fn read<T: Send + 'static>(
         &self,
@@ -239,15 +221,6 @@ impl Admin {
 /// A signed-in admin who has proven their presence within the last minutes.
 pub struct FreshAdmin(Customer);
 
-impl FromRequest for FreshAdmin {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(customer(request).map(Self))
-    }
-}
-
 impl FreshAdmin {
     pub async fn write<T: Send + 'static>(
         &self,
@@ -261,6 +234,21 @@ impl FreshAdmin {
         self.0.write(writes).await
     }
 }
+
+/// Those who are a signed-in customer and more: what more is looked at in the unit of work.
+macro_rules! signed_in {
+    ($($name:ident),*) => {$(
+        impl FromRequest for $name {
+            type Error = Problem;
+            type Future = Ready<Result<Self, Problem>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                ready(customer(request).map(Self))
+            }
+        }
+    )*};
+}
+signed_in!(FreshCustomer, Admin, FreshAdmin);
 
 /// A scope as a type, for [`Machine`].
 pub trait Needs {

@@ -35,7 +35,7 @@ pub fn left_out(work: &mut Work<'_>, who: &SignedIn, new: &Authentication) -> Re
     let now = ways(&*settings::current(work)?, work.providers());
     let then = ways(&Settings { version: 0, authentication: new.clone() }, work.providers());
     let lost: Vec<_> = now.into_iter().filter(|way| !then.contains(way)).collect();
-    db::accounts::count_left_out(work, &lost, &then, MOST_PEOPLE)
+    db::people::count_left_out(work, &lost, &then, MOST_PEOPLE)
 }
 
 /// The identities that people may sign in with, by kind and namespace.
