@@ -21,6 +21,7 @@ use crate::own_sessions::{self, OwnSession};
 use crate::ownership;
 use crate::page::{List, Page, PageAsk};
 use crate::session::{self, EndReason, SignedIn};
+use crate::settings::{self, Method, Settings};
 use crate::throttle;
 
 /// What a search is narrowed to.
@@ -93,7 +94,9 @@ pub fn send_reset(work: &mut Work<'_>, claims: &AccessClaims, id: AccountId) -> 
     if account.state == AccountState::Disabled {
         return Err(Error::AccountClosed);
     }
-    let address = address_of(work, &account)?.ok_or(Error::AddressNeeded)?;
+    let settings = settings::current(work)?;
+    settings.offers(&Method::Password)?;
+    let address = address_of(work, &settings, &account)?.ok_or(Error::AddressNeeded)?;
     if let Some(retry_after) = throttle::wait_to_mail(work, Ask::PasswordReset, &address)? {
         return Err(Error::TooMany { retry_after });
     }
@@ -101,12 +104,20 @@ pub fn send_reset(work: &mut Work<'_>, claims: &AccessClaims, id: AccountId) -> 
     record(work, &who, id, Action::ResetSent, &json!({}))
 }
 
-/// The primary address; of an unclaimed account one that support has met.
-fn address_of(work: &mut Work<'_>, account: &Account) -> Result<Option<EmailAddress>> {
-    let emails = db::identities::list(work, account.id)?;
-    let mut emails = emails.into_iter().filter(|identity| identity.key.kind == IdentityKind::Email);
-    let primary = account.primary_email.clone().or_else(|| emails.next().map(|identity| identity.key.subject));
-    primary.map(|address| EmailAddress::stored(&address)).transpose()
+/// The primary address; of an unclaimed account one that support has met and that may claim it.
+fn address_of(work: &mut Work<'_>, settings: &Settings, account: &Account) -> Result<Option<EmailAddress>> {
+    if let Some(primary) = &account.primary_email {
+        return EmailAddress::stored(primary).map(Some);
+    }
+    for identity in db::identities::list(work, account.id)? {
+        if identity.key.kind == IdentityKind::Email {
+            let address = EmailAddress::stored(&identity.key.subject)?;
+            if settings.admits(&address) {
+                return Ok(Some(address));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The sessions that an account has open, the newest first.

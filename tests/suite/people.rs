@@ -130,6 +130,16 @@ on_both! {
         assert_eq!((last.status, last.header("retry-after").is_some()), (429, true));
         let tweeter = tweets(app, &json!({ "twitter": { "id": "12", "handle": "t" } }))["account_id"].clone();
         assert_eq!(does(app, &boss, &tweeter, "/send-reset").expect(409).code(), "address_needed");
+        // 202 says that a mail is on its way: it is not said where none would be
+        let met = app.emails_support("met@example.net")["account_id"].clone();
+        app.change_settings(|settings| settings.blocked_domains = vec!["example.net".into()]);
+        assert_eq!(does(app, &boss, &met, "/send-reset").expect(409).code(), "address_needed");
+        app.change_settings(|settings| settings.blocked_domains.clear());
+        does(app, &boss, &met, "/send-reset").expect(202);
+        app.secret_mailed_to("met@example.net");
+        app.change_settings(|settings| settings.password_sign_in = false);
+        assert_eq!(does(app, &boss, &met, "/send-reset").expect(403).code(), "method_disabled");
+        app.change_settings(|settings| settings.password_sign_in = true);
         does(app, &boss, &unclaimed, "/disable").expect(204);
         assert_eq!(does(app, &boss, &unclaimed, "/send-reset").expect(403).code(), "account_closed");
     }

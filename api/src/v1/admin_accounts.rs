@@ -168,14 +168,14 @@ pub async fn enable_person(admin: Admin, Id(id): Id<AccountId>) -> Result<HttpRe
 
 /// Send a reset
 ///
-/// With a fresh session. Mails to the primary address (of an account that nobody has claimed: to one that support has met) what
-/// forgot password mails. Nobody but its reader chooses a password.
+/// With a fresh session. Mails to the primary address (of an account that nobody has claimed: to one that support has met,
+/// of a domain that is admitted) what forgot password mails. Nobody but its reader chooses a password.
 #[utoipa::path(
     tag = "Admin", operation_id = "send_reset_to_person",
     params(("account" = Uuid, Path, description = "The account's id")),
     responses((status = 202, description = "A mail is on its way")),
     extensions(("x-problems" = json!(["admin_required", "admin_password_required", "reauth_required", "not_found", "account_merged",
-        "account_deleted", "account_closed", "address_needed", "too_many_requests"]))),
+        "account_deleted", "account_closed", "method_disabled", "address_needed", "too_many_requests"]))),
 )]
 #[post("/v1/admin/accounts/{account}/send-reset")]
 pub async fn send_reset_to_person(admin: Admin, Id(id): Id<AccountId>) -> Result<HttpResponse, Problem> {
