@@ -14,6 +14,7 @@ use doorstep_tests::social::{Social, continuation, proven, signed_in};
 use doorstep_tests::{App, Db, Setup, statements};
 use serde_json::json;
 
+use crate::admin_settings::sets;
 use crate::forced::{account_of, tweets};
 use crate::goodbye::leaves;
 use crate::linking::merges;
@@ -119,6 +120,7 @@ fn story(app: &App) {
     assert_eq!(signed_out.status, 204);
     app.refreshes(&ada.refresh_token).expect(401);
     knows_people(app, &pushed["account_id"]);
+    looks_around(app, pushed["account_id"].as_str().unwrap());
     leave(app);
     app.wait_until_mail_is_carried();
     app.advance(Duration::from_secs(61));
@@ -133,6 +135,25 @@ fn knows_people(app: &App, id: &serde_json::Value) {
     app.desk_account(id).expect(200);
     app.desk_gets("/v1/custom-fields").expect(200);
     app.deletes_field("size").expect(204);
+}
+
+/// What an admin asks for.
+fn looks_around(app: &App, person: &str) {
+    let boss = app.admin("boss@example.org");
+    let gets = |path: &str| app.client.get(path).bearer(&boss.access_token).send().expect(200).json();
+    for query in ["", "&state=claimed", "&text=ada"] {
+        gets(&format!("/v1/admin/accounts?limit=1{query}"));
+    }
+    gets(&format!("/v1/admin/accounts/{person}"));
+    gets(&format!("/v1/admin/accounts/{person}/sessions"));
+    for query in ["", "&action=session.created", "&since=2026-01-02T03:04:05Z"] {
+        gets(&format!("/v1/admin/audit-events?limit=1{query}"));
+    }
+    gets(&format!("/v1/admin/audit-events?account_id={person}"));
+    gets(&format!("/v1/admin/audit-events?actor_id={person}"));
+    gets("/v1/admin/api-keys");
+    // it is counted whom this would lock out
+    sets(app, &boss, "/password_sign_in", json!(false)).expect(409);
 }
 
 /// A customer deletes their account, and so does one of two admins.
@@ -220,9 +241,18 @@ fn sqlite_scans(conn: &mut Conn, sql: &str) -> (String, Vec<String>) {
     let scans = details.iter().filter(|step| {
         let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
         let of_few = OF_FEW.iter().any(|index| step.ends_with(&format!("INDEX {index}")));
-        table.is_some_and(|table| !is_small(table) && table != "CONSTANT") && !step.contains("USING INDEX") && !of_few
+        table.is_some_and(|table| !is_small(table) && table != "CONSTANT" && !walks_its_key(table, sql, &details))
+            && !step.contains("USING INDEX")
+            && !of_few
     });
     (details.join("; "), scans.cloned().collect())
+}
+
+/// Whether a page is read in the order of a table's key, and no further than it is full: what is `SCAN ... USING INDEX` of
+/// any other index has no name of its own where the table is its key's index.
+fn walks_its_key(table: &str, sql: &str, steps: &[String]) -> bool {
+    let in_order = sql.ends_with(&format!("ORDER BY `{table}`.`id` DESC LIMIT ?"));
+    in_order && !steps.iter().any(|step| step.contains("TEMP B-TREE"))
 }
 
 fn postgres_scans(conn: &mut Conn, sql: &str) -> (String, Vec<String>) {
