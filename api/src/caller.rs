@@ -188,25 +188,17 @@ pub struct Admin(Customer);
 impl Admin {
     pub async fn read<T: Send + 'static>(
         &self,
-        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+        reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let reads = move |work: &mut Work<'_>, who: &SignedIn| {
-            who.require_admin(work)?;
-            reads(work, who)
-        };
-        self.0.read(reads).await
+        self.0.read(as_admin(reads)).await
     }
 
     /// See [`Customer::search`].
     pub async fn search<T: Send + 'static>(
         &self,
-        mut reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+        reads: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let reads = move |work: &mut Work<'_>, who: &SignedIn| {
-            who.require_admin(work)?;
-            reads(work, who)
-        };
-        self.0.search(reads).await
+        self.0.search(as_admin(reads)).await
     }
 
     /// For a use case that looks at the session by itself, and at the role: see [`Customer::write_by`].
@@ -218,6 +210,16 @@ impl Admin {
     }
 }
 
+/// Looks at the role first.
+fn as_admin<T>(
+    mut does: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
+) -> impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static {
+    move |work, who| {
+        who.require_admin(work)?;
+        does(work, who)
+    }
+}
+
 /// A signed-in admin who has proven their presence within the last minutes.
 pub struct FreshAdmin(Customer);
 
@@ -226,11 +228,10 @@ impl FreshAdmin {
         &self,
         mut writes: impl FnMut(&mut Work<'_>, &SignedIn) -> Result<T> + Send + 'static,
     ) -> Result<T, Problem> {
-        let writes = move |work: &mut Work<'_>, who: &SignedIn| {
-            who.require_admin(work)?;
+        let writes = as_admin(move |work, who| {
             who.require_fresh(work)?;
             writes(work, who)
-        };
+        });
         self.0.write(writes).await
     }
 }

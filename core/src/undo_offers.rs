@@ -190,8 +190,3 @@ pub fn list_open(work: &mut Work<'_>, account: AccountId) -> Result<Vec<Open>> {
     });
     Ok(open.collect())
 }
-
-/// Whether something of an account can still be undone.
-pub fn is_open(work: &mut Work<'_>, account: AccountId) -> Result<bool> {
-    Ok(!db::challenges::list_live_of_account(work, account, ChallengePurpose::EmailUndo)?.is_empty())
-}
