@@ -16,7 +16,8 @@ use doorstep_core::{Error, Result};
 
 use crate::extract::{NoParameters, Query};
 use crate::openapi::operations_of;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 
 /// What no operation knows is refused by who calls it, so that each looks at the credential first. An operation that

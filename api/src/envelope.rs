@@ -23,7 +23,8 @@ use futures_util::FutureExt;
 use ipnet::IpNet;
 
 use crate::connections::Turn;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 
 /// Marks a request that was a HEAD before it was made a GET: one that must change nothing.

@@ -12,7 +12,8 @@ use doorstep_core::Error;
 use doorstep_core::keyring::sha256;
 use serde::Serialize;
 
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 
 /// Half of a SHA-256: nobody gains by two representations that share a tag but whoever made both.
 fn tag_of(json: &[u8]) -> String {

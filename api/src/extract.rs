@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 use crate::strict::{self, Node};
 use crate::wrong::sentence;

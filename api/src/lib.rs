@@ -14,6 +14,7 @@ mod mailer;
 pub mod openapi;
 mod operations;
 pub mod problem;
+pub mod problem_code;
 pub mod providers;
 pub mod redirect_uris;
 mod round_trips;

@@ -9,7 +9,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_actix_web::AppExt;
 
-use crate::problem::{Code, FieldError, ProblemBody};
+use crate::problem::{FieldError, ProblemBody};
+use crate::problem_code::Code;
 use crate::schemas;
 
 #[derive(OpenApi)]

@@ -14,7 +14,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config as SwaggerConfig, serve};
 
 use crate::caller::Asker;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 use crate::words::HealthStatus;
 

@@ -6,7 +6,8 @@ use doorstep_core::provider::{Arrival, ProviderName};
 use doorstep_core::social_flow::{FromProvider, Presented};
 use zeroize::Zeroizing;
 
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::providers::{NativeToken, ProviderError};
 use crate::state::State;
 

@@ -17,7 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::field_codes::FIELD_CODES;
-use crate::problem::Code;
+use crate::problem_code::Code;
 
 fn schema(about: &str, words: Vec<&'static str>) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).description(Some(about)).enum_values(Some(words)).into()

@@ -7,6 +7,7 @@ pub mod emails;
 pub mod http;
 pub mod invariants;
 mod machine;
+pub mod merging;
 pub mod openid;
 pub mod pages;
 pub mod people;

@@ -2,6 +2,7 @@
 
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::Answer;
+use doorstep_tests::merging::{asks_to_merge, merges};
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::providers::parameter;
 use doorstep_tests::social::proven;
@@ -9,7 +10,6 @@ use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
 use crate::desk_changes::{changes, rates};
-use crate::linking::{asks_to_merge, merges};
 use crate::operations::{Call, Who, World, calls};
 use crate::schemas::{examples, faults};
 use crate::talk::{agent_answers, desk_reads, email_in, known, path, reads};

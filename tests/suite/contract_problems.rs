@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, raw};
+use doorstep_tests::merging::merges;
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::providers::twitter;
 use doorstep_tests::social::{Social, proven, signed_in};
@@ -16,7 +17,6 @@ use crate::contract::COMMITTED;
 use crate::contract_people::desk_problems;
 use crate::forced::{account_of, becomes, tweets};
 use crate::goodbye::asks;
-use crate::linking::merges;
 use crate::reauthentication::{begins, brought, shows};
 use crate::talk::{path, posts, reads, starts};
 

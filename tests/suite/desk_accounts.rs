@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use doorstep_core::api_key::Scope;
 use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::merging::merges;
 use doorstep_tests::social::{Social, continuation, proven, signed_in};
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
 use crate::forced::{becomes, text, tweets};
-use crate::linking::merges;
 
 /// A field that customers read, one that they edit, and one of the desk alone.
 fn define(app: &App) {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use doorstep_core::api_key::Scope;
 use doorstep_core::settings::UnknownRequesters;
 use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::merging::merges;
 use doorstep_tests::{App, SignedIn, on_both};
 use serde_json::{Value, json};
 
-use crate::linking::merges;
 use crate::talk::{
     agent_answers, column, desk_messages, desk_reads, does, email_in, items, known, messages, path, pointers, posts,
     reads, sees, texts, unread,

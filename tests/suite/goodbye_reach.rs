@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doorstep_tests::http::Answer;
+use doorstep_tests::merging::{asks_to_merge, codes_of, confirms_merge, merges};
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::smtp::{Behaviour, Received};
 use doorstep_tests::social::{Social, proven, signed_in};
@@ -11,7 +12,6 @@ use serde_json::json;
 
 use crate::forced::{nothing_can_be_undone, wait_for_count};
 use crate::goodbye::{asks, confirms, leaves};
-use crate::linking::{asks_to_merge, codes_of, confirms_merge, merges};
 use crate::reauthentication::{asks_for_code, code_mailed, shows};
 use crate::talk::{agent_answers, column, desk_messages, desk_reads, email_in, items, known, opens, starts};
 

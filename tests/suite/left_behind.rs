@@ -6,6 +6,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::Conn;
+use doorstep_tests::merging::merges;
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::social::{Social, proven, signed_in};
 use doorstep_tests::{App, Db, SignedIn, on_both, on_both_with_providers};
@@ -14,7 +15,6 @@ use serde_json::json;
 use crate::desk_changes::{changes, rates};
 use crate::forced::nothing_can_be_undone;
 use crate::goodbye::leaves;
-use crate::linking::merges;
 use crate::talk::{agent_answers, email_in};
 
 const ADA: &str = "ada@example.org";

@@ -8,6 +8,7 @@ mod admission;
 mod audit;
 mod authorization;
 mod batches;
+mod becoming_one;
 mod browser_round_trip;
 mod claim;
 mod clocks;

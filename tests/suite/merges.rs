@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::merging::{asks_to_merge, codes_of, confirms_merge, merges};
 use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
 use doorstep_tests::social::{Social, signed_in};
 use doorstep_tests::{App, SignedIn, on_both, on_both_with_providers};
 use serde_json::{Value, json};
 
+use crate::becoming_one::is_here_again;
 use crate::forced::{resets, tweets};
 use crate::goodbye::{asks, leaves};
-use crate::linking::{asks_to_merge, codes_of, confirms_merge, is_here_again, merges};
 use crate::reauthentication::{begins, brought, shows};
 use crate::talk::{opens, pointers, sees, starts};
 

@@ -7,11 +7,11 @@ use data_encoding::HEXLOWER;
 use doorstep_core::api_key::Scope;
 use doorstep_tests::app::{MESSENGER_SECRET, OLD_MESSENGER_SECRET};
 use doorstep_tests::http::{Answer, in_parallel};
+use doorstep_tests::merging::merges;
 use doorstep_tests::people::unique;
 use doorstep_tests::{App, Db, Setup, SignedIn, on_both};
 use serde_json::{Value, json};
 
-use crate::linking::merges;
 use crate::talk::{known, opens, pointers, sees};
 
 /// Somebody writes in the widget.

@@ -9,6 +9,7 @@ use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 use doorstep_core::api_key::Scope;
 use doorstep_core::db::Conn;
 use doorstep_core::{house, outbox};
+use doorstep_tests::merging::merges;
 use doorstep_tests::people::PASSWORD;
 use doorstep_tests::social::{Social, continuation, proven, signed_in};
 use doorstep_tests::{App, Db, Setup, statements};
@@ -17,7 +18,6 @@ use serde_json::json;
 use crate::admin_settings::sets;
 use crate::forced::{account_of, tweets};
 use crate::goodbye::leaves;
-use crate::linking::merges;
 
 /// Tables of a handful of rows that are read as a whole.
 const SMALL: [&str; 6] =

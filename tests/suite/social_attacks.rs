@@ -4,14 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use doorstep_tests::http::in_parallel;
+use doorstep_tests::merging::{asks_to_merge, codes_of, confirms_merge, merges};
 use doorstep_tests::people::{OTHER_PASSWORD, PASSWORD};
 use doorstep_tests::providers::{parameter, twitter};
 use doorstep_tests::social::{Social, continuation, proven, signed_in};
 use doorstep_tests::standin::Behaviour;
 use doorstep_tests::{SignedIn, on_both_with_providers};
 use serde_json::json;
-
-use crate::linking::{asks_to_merge, codes_of, confirms_merge, merges};
 
 /// Mallory has a code of his own for a continuation, then gives another's address to the same continuation: the status
 /// of his own code afterwards.

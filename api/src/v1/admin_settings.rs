@@ -15,7 +15,8 @@ use validator::Validate;
 use crate::caller::Admin;
 use crate::etag::{IfMatch, IfNoneMatch, tagged};
 use crate::extract::{Body, Query};
-use crate::problem::{Code, More, Problem};
+use crate::problem::{More, Problem};
+use crate::problem_code::Code;
 use crate::state::State;
 use crate::words::{SignUpWord, UnknownRequestersWord};
 

@@ -15,7 +15,8 @@ use super::secrets;
 use crate::caller::{Asker, Customer};
 use crate::extract::Body;
 use crate::flows;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 use crate::words::{SessionStatus, TokenType};
 

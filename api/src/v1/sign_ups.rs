@@ -11,7 +11,8 @@ use super::sessions::SessionBody;
 use crate::caller::Asker;
 use crate::extract::Body;
 use crate::flows::{self, Confirmation};
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::problem_code::Code;
 use crate::state::State;
 
 /// Ask for sign-up
